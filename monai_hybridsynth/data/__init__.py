@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .chest_phantom import draw_images, draw_rows, phantom_schema, write_phantom_cohort
 from .cohort_folder import Cohort, CohortWriter, read_cohort
 from .image_files import ImageFileError, StoredImage, read_image
+from .image_pool import ImagePool, read_image_pool
 from .record_schema import CohortError, ImageSettings, RecordField, RecordProblem, RecordSchema, infer_schema
 
 __all__ = [
@@ -11,12 +13,18 @@ __all__ = [
     "CohortError",
     "CohortWriter",
     "ImageFileError",
+    "ImagePool",
     "ImageSettings",
     "RecordField",
     "RecordProblem",
     "RecordSchema",
     "StoredImage",
+    "draw_images",
+    "draw_rows",
     "infer_schema",
+    "phantom_schema",
     "read_cohort",
     "read_image",
+    "read_image_pool",
+    "write_phantom_cohort",
 ]
