@@ -1,0 +1,55 @@
+"""Metrics: arrays in, numbers out; they know no cohort and no engine."""
+
+from __future__ import annotations
+
+from monai_hybridsynth.metrics.agreement import agreement_estimate, agreement_ratio
+from monai_hybridsynth.metrics.column_shape import kolmogorov_smirnov_complement, total_variation_complement
+from monai_hybridsynth.metrics.constraint_violations import missing_share_gap, violates_levels, violates_limits
+from monai_hybridsynth.metrics.estimate import (
+    Estimate,
+    bootstrap_estimate,
+    bootstrap_weights,
+    interval,
+    record_weights,
+    share_estimate,
+)
+from monai_hybridsynth.metrics.exact_rows import exact_rows
+from monai_hybridsynth.metrics.kernel_distance import KernelDistanceMetric, kernel_distance
+from monai_hybridsynth.metrics.nearest_record_distance import (
+    nearest_neighbour_ratio,
+    nearest_record_distance,
+    nearest_records,
+)
+from monai_hybridsynth.metrics.pair_trend import contingency_similarity, correlation_similarity
+from monai_hybridsynth.metrics.ranking import weighted_auroc, weighted_average_precision, weighted_order_score
+from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estimate, weighted_r2
+
+__all__ = [
+    "Estimate",
+    "KernelDistanceMetric",
+    "agreement_estimate",
+    "agreement_ratio",
+    "bootstrap_estimate",
+    "bootstrap_weights",
+    "contingency_similarity",
+    "correlation_similarity",
+    "exact_rows",
+    "interval",
+    "kernel_distance",
+    "kolmogorov_smirnov_complement",
+    "missing_share_gap",
+    "nearest_neighbour_ratio",
+    "nearest_record_distance",
+    "nearest_records",
+    "record_weights",
+    "share_estimate",
+    "total_variation_complement",
+    "utility_ratio",
+    "utility_ratio_estimate",
+    "violates_levels",
+    "violates_limits",
+    "weighted_auroc",
+    "weighted_average_precision",
+    "weighted_order_score",
+    "weighted_r2",
+]
