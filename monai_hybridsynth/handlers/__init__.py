@@ -1,0 +1,11 @@
+"""Handlers: what happens around training and validation."""
+
+from __future__ import annotations
+
+from .generation_metrics import GenerationMetrics
+from .sample_grid import SampleGrid, tile_images
+from .training_checkpoint import TrainingCheckpoint
+from .weight_average import WeightAverage
+from .weight_export import WeightExport
+
+__all__ = ["GenerationMetrics", "SampleGrid", "TrainingCheckpoint", "WeightAverage", "WeightExport", "tile_images"]

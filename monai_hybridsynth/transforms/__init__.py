@@ -1,7 +1,9 @@
-"""Between files and networks: intensity windows for images."""
+"""Between files and networks: intensity windows for images, encodings for clinical rows."""
 
 from __future__ import annotations
 
 from .intensity_windows import RecordImage, RecordImaged, load_images, scale_intensity
+from .random_batch_affine import RandomBatchAffine
+from .record_encoding import RecordEncoder
 
-__all__ = ["RecordImage", "RecordImaged", "load_images", "scale_intensity"]
+__all__ = ["RandomBatchAffine", "RecordEncoder", "RecordImage", "RecordImaged", "load_images", "scale_intensity"]
