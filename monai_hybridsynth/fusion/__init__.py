@@ -1,0 +1,19 @@
+"""Table in, table out: learn clinical rows and image latents as one table, then draw new ones."""
+
+from __future__ import annotations
+
+from .conditioning import Conditions
+from .ctgan_synthesizer import CTGANSynthesizer
+from .latent_whitening import LatentWhitening
+from .record_table import latent_columns
+from .synthesizer import IndependentSynthesizer, RecordSynthesizer, load_synthesizer
+
+__all__ = [
+    "CTGANSynthesizer",
+    "Conditions",
+    "IndependentSynthesizer",
+    "LatentWhitening",
+    "RecordSynthesizer",
+    "latent_columns",
+    "load_synthesizer",
+]

@@ -1,0 +1,185 @@
+"""What every table synthesizer does, the floor that ignores all relations, and the artifact they are kept in."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+import monai_hybridsynth
+from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.record_table import RecordTable
+from monai_hybridsynth.transforms.published_statistics import patient_weights, published_range, published_shares
+
+if TYPE_CHECKING:
+    from monai_hybridsynth.data.record_schema import RecordSchema
+
+__all__ = ["IndependentSynthesizer", "RecordSynthesizer", "load_synthesizer", "read_artifact", "write_artifact"]
+
+FORMAT = 1
+
+
+@runtime_checkable
+class RecordSynthesizer(Protocol):
+    """Learns a table of records, then draws new ones with the same columns, order and dtypes."""
+
+    def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> RecordSynthesizer:
+        """Learn the joint distribution of the schema's features and targets and of all ``latent_*`` columns."""
+
+    def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
+        """Draw records; ``conditions`` fixes columns, for all records or row by row."""
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact, which holds no patient."""
+
+
+class IndependentSynthesizer:
+    """Draws every column on its own from a histogram, so it keeps marginals and destroys every relation.
+
+    Use it as the floor in every comparison: a model that does not beat it has learned nothing between columns. Columns
+    that ``conditions`` fixes take the requested values and, the others being independent, change nothing else.
+
+    Args:
+        minimum_patients: patients that must share a category, and that each end of a range stands for.
+        max_bins: most bins of a number's histogram; with few patients there are fewer.
+    """
+
+    def __init__(self, *, minimum_patients: int = 5, max_bins: int = 20) -> None:
+        self.minimum_patients = minimum_patients
+        self.max_bins = max_bins
+
+    def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int = 0) -> IndependentSynthesizer:
+        """Learn one histogram per column, every patient counting once; ``seed`` is unused."""
+        self.layout_, flat, latents, patients = RecordTable.fit(table, schema, minimum_patients=self.minimum_patients)
+        weights = patient_weights(patients)
+        self.histograms_: dict[str, dict[str, Any]] = {}
+        for column in self.layout_.encoder.flat_columns:
+            if column.categories is None:
+                values = flat[column.name].to_numpy(dtype=float)
+                self.histograms_[column.name] = self._histogram(values, column.lower, column.upper, patients, weights)
+        for number, name in enumerate(self.layout_.latent_names):
+            lower, upper = published_range(latents[:, number], patients, minimum_patients=self.minimum_patients)
+            self.histograms_[name] = self._histogram(latents[:, number], lower, upper, patients, weights)
+        return self
+
+    def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
+        """Draw every column on its own; the same seed gives the same records."""
+        if not hasattr(self, "histograms_"):
+            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
+        if num_records < 1:
+            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        fixed = FixedColumns.read(conditions, self.layout_, num_records)
+        rng = np.random.default_rng(seed)
+        flat: dict[str, np.ndarray] = {}
+        for column in self.layout_.encoder.flat_columns:
+            if column.categories is None:
+                flat[column.name] = _from_histogram(self.histograms_[column.name], num_records, rng)
+            else:
+                shares = np.array(column.shares) / sum(column.shares)
+                flat[column.name] = np.array(column.categories, dtype=object)[
+                    rng.choice(len(shares), size=num_records, p=shares)
+                ]
+        names = self.layout_.latent_names
+        latents = np.zeros((num_records, len(names)))
+        for number, name in enumerate(names):
+            latents[:, number] = _from_histogram(self.histograms_[name], num_records, rng)
+        records = self.layout_.join(pd.DataFrame(flat, index=range(num_records)), latents)
+        return records if fixed is None else fixed.write_into(records)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the histograms; there are no weights, and the weights file is empty."""
+        if not hasattr(self, "histograms_"):
+            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        arguments = {"minimum_patients": self.minimum_patients, "max_bins": self.max_bins}
+        content = {"arguments": arguments, "layout": self.layout_.to_dict(), "histograms": self.histograms_}
+        return write_artifact(folder, type(self).__name__, content, {})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> IndependentSynthesizer:
+        """Read an artifact that ``save`` wrote."""
+        content, _ = read_artifact(folder, cls.__name__)
+        synthesizer = cls(**content["arguments"])
+        synthesizer.layout_ = RecordTable.from_dict(content["layout"])
+        synthesizer.histograms_ = content["histograms"]
+        return synthesizer
+
+    def _histogram(
+        self, values: np.ndarray, lower: float, upper: float, patients: np.ndarray, weights: np.ndarray
+    ) -> dict[str, Any]:
+        """Return a range and smoothed, rounded shares of equal bins, wide enough for several patients each."""
+        bins = int(np.clip(len(np.unique(patients)) // (2 * self.minimum_patients), 1, self.max_bins))
+        if lower == upper:
+            return {"lower": lower, "upper": upper, "shares": [1.0]}
+        counts, _ = np.histogram(np.clip(values, lower, upper), bins=bins, range=(lower, upper), weights=weights)
+        return {"lower": lower, "upper": upper, "shares": list(published_shares(counts + 0.5))}
+
+
+def load_synthesizer(folder: str | Path) -> RecordSynthesizer:
+    """Load a fitted synthesizer of this package, whichever class wrote the artifact; nothing is unpickled.
+
+    Raises:
+        ValueError: if the folder holds no artifact or one of a class that this package does not have.
+    """
+    content, _ = read_artifact(folder)
+    fusion = importlib.import_module("monai_hybridsynth.fusion")
+    known = [name for name in fusion.__all__ if name.endswith("Synthesizer") and hasattr(getattr(fusion, name), "load")]
+    if content["synthesizer"] not in known:
+        raise ValueError(f"{folder} holds a {content['synthesizer']!r}; this version loads {known}.")
+    return getattr(fusion, content["synthesizer"]).load(folder)
+
+
+def write_artifact(
+    folder: str | Path, synthesizer: str, content: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Path:
+    """Write ``synthesizer.json`` and ``weights.safetensors``.
+
+    Args:
+        folder: made when absent.
+        synthesizer: name of the class.
+        content: JSON values; not-a-number and infinity are refused.
+        arrays: by name.
+    """
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {"monai_hybridsynth": monai_hybridsynth.__version__}
+    text = json.dumps(
+        {"format": FORMAT, "synthesizer": synthesizer, "versions": versions, **content}, indent=1, allow_nan=False
+    )
+    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "weights.safetensors")
+    (folder / "synthesizer.json").write_text(text + "\n", encoding="utf-8")
+    return folder
+
+
+def read_artifact(folder: str | Path, synthesizer: str | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the content and the arrays of an artifact.
+
+    Raises:
+        ValueError: if it is no artifact, of another format, or of another class than ``synthesizer``.
+    """
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    absent = [name for name in ("synthesizer.json", "weights.safetensors") if not (folder / name).is_file()]
+    if absent:
+        raise ValueError(
+            f"{folder} is no fitted synthesizer: {absent} is not there; pass the folder that save() wrote."
+        )
+    content = json.loads((folder / "synthesizer.json").read_text(encoding="utf-8"))
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{folder} has format {content.get('format')!r}; this version reads format {FORMAT}.")
+    if synthesizer is not None and content["synthesizer"] != synthesizer:
+        raise ValueError(f"{folder} holds a {content['synthesizer']!r}, not a {synthesizer!r}; use load_synthesizer().")
+    return content, load_file(folder / "weights.safetensors")
+
+
+def _from_histogram(histogram: dict[str, Any], num_records: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw a bin by its share, then a value evenly inside it."""
+    shares = np.array(histogram["shares"]) / sum(histogram["shares"])
+    place = rng.choice(len(shares), size=num_records, p=shares) + rng.random(num_records)
+    return histogram["lower"] + (histogram["upper"] - histogram["lower"]) * place / len(shares)
