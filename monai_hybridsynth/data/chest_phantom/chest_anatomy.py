@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from monai_hybridsynth.data.chest_phantom.finding_rows import FINDINGS
+
 __all__ = ["ChestAnatomy", "chest_anatomy"]
 
 Array = np.ndarray
 _PATIENT_NUMBERS = 48
-_IMAGE_NUMBERS = 64
+_IMAGE_NUMBERS = 144
 TEXTURE_GRID = 24
 TEXTURE_LAYERS = 3
 
@@ -45,7 +47,6 @@ class ChestAnatomy:
     fluid_ml: tuple[Array, Array]
     device: list[str]
     findings: dict[str, Array] = field(default_factory=dict)
-    finding_side: Array | None = None  # -1 patient's right, +1 left
     patient: Array = field(default_factory=lambda: np.zeros(0))  # (N, numbers) uniform, kept by the patient
     image: Array = field(default_factory=lambda: np.zeros(0))  # (N, numbers) uniform, new with each image
     texture: Array = field(default_factory=lambda: np.zeros(0))  # (N, layers, grid, grid) standard normal
@@ -90,7 +91,7 @@ def chest_anatomy(table: pd.DataFrame, *, seed: int) -> ChestAnatomy:
         ratio = np.where(blank & (findings["Cardiomegaly"] > 0), 0.57 + 0.08 * u[:, 3], ratio)
         ratio = np.where(blank & (findings["Cardiomegaly"] == 0), np.minimum(ratio, 0.54), ratio)
     size = 1 + 0.05 * _normal(u[:, 4], u[:, 5]) - 0.035 * female + 0.025 * (1 - female)
-    chest = 13.0 * size + 0.05 * (bmi - 27)
+    chest = 13.3 * size + 0.05 * (bmi - 27)
     emphysema = findings.get("Emphysema", np.zeros(len(table)))
     inspiration = 0.9 * _normal(v[:, 1], v[:, 2]) - 0.07 * (bmi - 27) - 1.9 * portable + 1.6 * emphysema
     right_dome = 6.3 * size + inspiration
@@ -103,11 +104,11 @@ def chest_anatomy(table: pd.DataFrame, *, seed: int) -> ChestAnatomy:
         age_years=column(age),
         bmi=column(bmi),
         south=column(cells.flag("site", "south", np.zeros(len(table), dtype=bool))),
-        zoom=column(1 + 0.045 * _normal(v[:, 3], v[:, 4]) + 0.03 * portable),
+        zoom=column(1.09 + 0.045 * _normal(v[:, 3], v[:, 4]) + 0.02 * portable),
         rotation=column(np.radians(1.6 + 1.2 * portable) * _normal(v[:, 5], v[:, 6])),
         shift=(column((0.6 + 0.5 * portable) * _normal(v[:, 7], v[:, 8])), column(0.9 * _normal(v[:, 9], v[:, 10]))),
         chest_half_width=column(chest),
-        body_half_width=column(chest + 2.2 + 0.26 * np.maximum(bmi - 19, 0)),
+        body_half_width=column(chest + 3.0 + 0.27 * np.maximum(bmi - 19, 0)),
         body_depth=column(20.5 + 0.42 * (bmi - 26) + 1.2 * (1 - female)),
         apex=column(-13.2 * size + 0.4 * _normal(v[:, 11], v[:, 12]) + 0.8 * portable),
         dome=(column(right_dome), column(left_dome)),
@@ -118,7 +119,6 @@ def chest_anatomy(table: pd.DataFrame, *, seed: int) -> ChestAnatomy:
         fluid_ml=(column(fluid[0]), column(fluid[1])),
         device=cells.text("device", "none"),
         findings={name: column(values) for name, values in findings.items()},
-        finding_side=column(np.where(v[:, 13] < 0.55, -1.0, 1.0)),
         patient=u,
         image=v,
         texture=numbers.texture,
@@ -179,8 +179,6 @@ class _Cells:
 
     def labels(self, name: str) -> dict[str, Array]:
         """Return one 0/1 array per finding; empty where the table has no such column."""
-        from monai_hybridsynth.data.chest_phantom.finding_rows import FINDINGS
-
         if name not in self.table:
             return {}
         held = [set(value.split("|")) for value in self.text(name, "")]
@@ -204,8 +202,8 @@ def _disease(cells: _Cells, findings: dict[str, Array], u: Array, v: Array) -> t
 
 def _cloud_seats(v: Array) -> Array:
     """Place three blobs a side: x and y as shares of the lung's width and height, radius in cm, weight."""
-    draws = v[:, 20:44].reshape(-1, 2, 3, 4)
-    seats = np.empty_like(draws)
+    draws = v[:, 64:88].reshape(-1, 2, 3, 4)
+    seats = np.empty(draws.shape, dtype=np.float32)
     seats[..., 0] = 0.34 + 0.4 * draws[..., 0]
     seats[..., 1] = np.array([0.78, 0.55, 0.35]) - 0.12 + 0.24 * draws[..., 1]
     seats[..., 2] = 2.6 + 1.8 * draws[..., 2]

@@ -29,7 +29,7 @@ def _ribs(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> Array:
     """Return ribs behind (fine, nearly level) and in front (broad, running down to the midline)."""
     y, depth = grid.y - chest.apex, view.depth
     spacing = chest.patient_range(20, 2.15, 2.5) + 0.02 * y
-    within = edge(y + 0.5, 0.5) * edge(1.03 - grid.abs_x / view.wall, 0.03)
+    within = edge(y + 0.5, 0.5) * edge(grid.abs_x - 1.9, 0.4) * edge(1.03 - grid.abs_x / view.wall, 0.03)
     # Behind: from the spine a little upwards, then falling towards the side.
     behind = y - 0.16 * grid.abs_x - 4.6 * depth**4 + 0.9 * np.exp(-np.square((grid.abs_x - 4) / 3))
     back = _rib_profile(behind / spacing + chest.patient_range(21, 0, 1), 0.25, grid.pixel / spacing)
@@ -41,7 +41,7 @@ def _ribs(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> Array:
     front = front * edge(grid.abs_x - 5.2 - 0.22 * np.maximum(y - 6, 0), 0.9) * edge(13.5 - y, 2.0) * edge(y - 3.5, 1.0)
     side = np.square(np.square(depth))
     fade = edge(chest.dome[0] + 6 - grid.y, 2.5)
-    return within * fade * ((0.95 + 0.7 * side) * back + (0.62 + 0.5 * side) * front)
+    return within * fade * ((1.35 + 0.9 * side) * back + (0.75 + 0.6 * side) * front)
 
 
 def _rib_profile(phase: Array, half_width: float, blur: Array) -> Array:
@@ -64,7 +64,7 @@ def _collarbones(chest: ChestAnatomy, grid: FilmGrid) -> Array:
     distance = (grid.y - centre) / np.sqrt(1 + np.square(raised))
     band = edge(thick - np.abs(distance), 0.12 + 0.3 * grid.pixel)
     rim = 0.75 + 0.5 * np.minimum(np.square(distance / thick), 1.0)
-    return 1.75 * band * rim * edge(along, 0.3) * edge(13.4 - along, 0.5)
+    return 3.0 * band * rim * edge(along, 0.3) * edge(13.4 - along, 0.5)
 
 
 def _spine(chest: ChestAnatomy, grid: FilmGrid) -> Array:
@@ -75,7 +75,7 @@ def _spine(chest: ChestAnatomy, grid: FilmGrid) -> Array:
     phase = (grid.y - chest.apex) / (2.25 + 0.025 * grid.y) + chest.patient_range(26, 0, 1)
     disc = np.square(np.square(np.cos(np.pi * phase)))
     pedicles = np.exp(-(np.square((np.abs(across) - 0.62) / 0.2) + np.square((phase - np.floor(phase) - 0.5) / 0.17)))
-    return body * (2.3 - 0.8 * disc) + 0.9 * pedicles + 0.5 * bar(across, 0.18, 0.0) * (1 - disc)
+    return body * (1.6 - 0.6 * disc) + 0.7 * pedicles + 0.5 * bar(across, 0.18, 0.0) * (1 - disc)
 
 
 def _shoulders(chest: ChestAnatomy, grid: FilmGrid) -> Array:

@@ -1,4 +1,4 @@
-"""Disease in the phantom: clouds, effusion and the further findings of NIH ChestX-ray14."""
+"""Disease in the phantom: clouds and effusion; the further findings are in ``chest_findings``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monai_hybridsynth.data.chest_phantom.chest_anatomy import ChestAnatomy
-from monai_hybridsynth.data.chest_phantom.film_geometry import FilmGrid, chord, edge, texture_map
+from monai_hybridsynth.data.chest_phantom.chest_findings import add_findings
+from monai_hybridsynth.data.chest_phantom.film_geometry import FilmGrid, edge, texture_map
 
 if TYPE_CHECKING:
     from monai_hybridsynth.data.chest_phantom.chest_drawing import ProjectedChest
@@ -20,6 +21,7 @@ Array = np.ndarray
 def add_disease(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> None:
     """Put clouds, fluid and findings into the lungs of ``view``, in place."""
     _add_clouds(chest, grid, view)
+    add_findings(chest, grid, view)
     _add_fluid(chest, grid, view)
 
 
@@ -47,8 +49,8 @@ def _add_fluid(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> Non
         return
     dome = np.where(grid.left > 0.5, chest.dome[1], chest.dome[0])
     # 75 ml blunt the angle, 300 ml reach the dome, a litre hides the lower half of the lung.
-    rise = 1.15 * np.sqrt(np.maximum(volume, 1) / 10) * (0.85 + 0.15 * chest.portable) - 1.2
-    level = dome + 4.6 - rise - 0.35 * rise * view.depth**3 + 0.2 * rise * (1 - view.depth)
+    rise = 1.15 * np.sqrt(np.maximum(volume, 1) / 10) * (0.80 + 0.15 * chest.portable) - 1.2
+    level = dome + 4.6 - rise - 0.5 * rise * view.depth**5 + 0.2 * rise * (1 - view.depth)
     soft = 0.3 + 0.9 * chest.portable
     wet = edge(grid.y - level, soft) * (volume > 0)
     view.air *= 1 - 0.93 * wet

@@ -18,7 +18,7 @@ __all__ = ["draw_images"]
 
 Array = np.ndarray
 _PIXELS_PER_BLOCK = 2**17
-_LUNG_AIR = 0.74  # share of a ray through the lung that is air rather than blood and tissue
+_LUNG_AIR = 0.78  # share of a ray through the lung that is air rather than blood and tissue
 
 
 def draw_images(table: pd.DataFrame, *, spatial_size: int = 64, seed: int) -> Array:
@@ -88,19 +88,19 @@ def _draw_block(chest: ChestAnatomy, grid: FilmGrid) -> Array:
 def _body(chest: ChestAnatomy, grid: FilmGrid) -> Array:
     """Return the thickness of trunk, neck, shoulders and arms."""
     x, y, side = grid.x, grid.y, grid.abs_x
-    slope = chest.patient_range(9, 0.10, 0.34)
-    shoulder = chest.apex - 1.2 + slope * np.maximum(side - 6.0, 0) + 0.014 * np.maximum(side - 9.0, 0) ** 2
-    shoulder = shoulder - 5.5 * np.exp(-np.square(np.maximum(side - 4.6, 0) / 2.4))
+    slope = chest.patient_range(9, 0.02, 0.20)
+    shoulder = chest.apex - 2.0 + slope * np.maximum(side - 6.0, 0) + 0.008 * np.square(np.maximum(side - 9.0, 0))
+    shoulder = shoulder - 6.0 * np.exp(-np.square(np.maximum(side - 4.4, 0) / 3.2))
     below = y - shoulder
-    armpit = chest.apex + chest.patient_range(10, 8.0, 11.0)
+    armpit = chest.apex + chest.patient_range(10, 9.5, 13.5)
     spread = edge(armpit - y, 1.6)
-    half = chest.body_half_width + 0.10 * np.maximum(y - 2, 0) * (chest.bmi - 24) / 10 + 9.0 * spread
-    trunk = chest.body_depth * (1 - 0.48 * edge(chest.apex + 5.0 - y, 2.6) * edge(side - 3, 2.0))
-    trunk = trunk * np.sqrt(np.sqrt(np.maximum(1 - np.square(np.square(side / half)), 0)))
-    trunk = trunk * (1 - 0.30 * spread * edge(side - chest.chest_half_width, 1.5))
+    half = chest.body_half_width + 0.10 * np.maximum(y - 2, 0) * (chest.bmi - 24) / 10 + 10.0 * spread
+    trunk = chest.body_depth * (1 - 0.40 * edge(chest.apex + 5.0 - y, 2.6) * edge(side - 3, 2.0))
+    trunk = trunk * np.sqrt(np.maximum(1 - (side / half) ** 2.8, 0))
+    trunk = trunk * (1 - 0.16 * spread * edge(side - chest.chest_half_width, 1.5))
     rise = np.clip(below / 7.0, 0, 1)
     trunk = trunk * np.sqrt(rise * (2 - rise))
-    neck = 12.5 * chord(x / (5.2 + 0.1 * (chest.bmi - 26)))
+    neck = 11.0 * chord(x / (5.2 + 0.1 * (chest.bmi - 26)))
     body = np.maximum(trunk, neck * edge(chest.apex + 2 - y, 1.0))
     arm_x = chest.body_half_width + chest.image_range(18, 3.6, 5.0) + 0.06 * y
     arm = 8.0 * chord((side - arm_x) / (3.6 + 0.06 * (chest.bmi - 26))) + 2.0 * chord((side - arm_x) / 1.2)
@@ -109,8 +109,7 @@ def _body(chest: ChestAnatomy, grid: FilmGrid) -> Array:
 
 def _project_lungs(chest: ChestAnatomy, grid: FilmGrid) -> ProjectedChest:
     """Return the air of two healthy lungs, cut by the rib cage and the domes of the diaphragm."""
-    x, y, side = grid.x, grid.y, grid.abs_x
-    left = grid.left
+    y, side, left = grid.y, grid.abs_x, grid.left
     base = chest.dome[0] + 5.0
     height = np.clip((y - chest.apex) / (base - chest.apex), 0, 1)
     narrowing = 1 - height
@@ -124,12 +123,12 @@ def _project_lungs(chest: ChestAnatomy, grid: FilmGrid) -> ProjectedChest:
     fall = np.maximum(depth - crest, 0) / (1 - crest)
     dome = dome + flat * (5.2 * fall**2 + 1.6 * np.square(np.minimum(depth - crest, 0) / crest))
     above = dome - y
-    air = 15.5 * np.sqrt(np.maximum(1 - depth**2.4, 0)) * (chest.body_depth / 21) ** 0.5
-    rise = np.clip((y - chest.apex + 0.35 * np.maximum(5.0 - side, 0) - 0.4) / 6.5, 0, 1)
+    air = 17.5 * np.sqrt(np.maximum(1 - depth**3.4, 0)) * (chest.body_depth / 21) ** 0.5
+    rise = np.clip((y - chest.apex - 0.16 * np.maximum(5.0 - side, 0) - 0.1) / 5.5, 0, 1)
     air = air * np.sqrt(rise * (2 - rise))
     # Behind the dome the lung reaches deeper, so the border is sharp and a little air shines through the liver.
     lung = edge(above, 0.16)
-    air = air * (0.93 * lung + 0.07 * edge(above + 2.2, 1.0)) * (0.80 + 0.20 * np.clip(above / 9, 0, 1))
+    air = air * (0.93 * lung + 0.07 * edge(above + 2.2, 1.0)) * (0.90 + 0.10 * np.clip(above / 9, 0, 1))
     seen = lung * edge(0.97 - depth, 0.03) * edge(y - chest.apex, 0.6)
     return ProjectedChest(tissue=np.zeros_like(air), air=air, lung=seen, dome=dome, wall=wall, depth=depth)
 
@@ -138,23 +137,27 @@ def _add_mediastinum(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) 
     """Take the heart, the great vessels, the hila and the spine out of the air; open the windpipe."""
     x, y, left = grid.x, grid.y, grid.left
     heart = _heart(chest, grid, view)
-    stalk = 2.7 + 0.5 * chest.portable + 0.012 * (chest.age_years - 50) + 1.6 * edge(y - 6, 2.0)
+    stalk = 2.3 + 0.5 * chest.portable + 0.012 * (chest.age_years - 50) + 1.6 * edge(y - 6, 2.0)
     stalk = stalk + 1.4 * edge(chest.apex + 2.6 - y, 0.8)
-    vessels = 15.0 * chord(x / stalk)
+    widen = np.clip(0.26 * (y - chest.apex - 8.5), 0, 0.22 * chest.heart_width) * left
+    vessels = (10.5 + 5.0 * edge(y - chest.apex - 11.0, 2.0)) * chord((x - 0.5 * widen) / (stalk + 0.5 * widen))
     knob_y = chest.apex + 6.6
     unfolding = np.clip((chest.age_years - 35) / 50, 0, 1)
-    knob = (8.0 + 3 * unfolding) * chord(
+    knob = (9.0 + 3 * unfolding) * chord(
         np.hypot(x - 1.7 - 0.7 * unfolding, (y - knob_y) * 0.95) / (2.0 + 0.5 * unfolding)
     )
     aorta = 4.5 * chord((x - 1.6 - 0.5 * unfolding) / 1.35) * edge(y - knob_y, 0.7) * edge(view.dome + 3 - y, 1.0)
-    trunk = 5.5 * chord(np.hypot(x - 2.6, (y - knob_y - 3.6) * 0.75) / 1.9)
-    atrium = 4.0 * chord(np.hypot(x + 2.2, (y - knob_y - 1.5) * 0.35) / 1.5)
+    trunk = 8.0 * chord(np.hypot(x - 2.6, (y - knob_y - 3.6) * 0.75) / 1.9)
+    atrium = 8.0 * chord(np.hypot(x + 1.9, (y - knob_y - 2.0) * 0.22) / 1.2)
     hilum_y = knob_y + 4.4 - 1.1 * left
     hilum_x = 3.4 + 0.5 * left + 0.1 * (stalk - 2.7)
     hila = np.hypot((grid.abs_x - hilum_x) / 1.5, (y - hilum_y) / 2.2)
     hila = chest.patient_range(12, 2.6, 4.6) * np.exp(-np.square(hila))
-    view.air -= np.minimum(view.air, heart + vessels + knob + aorta + trunk + atrium + hila)
-    view.tissue += 0.14 * heart + 0.06 * vessels
+    great = vessels
+    for part in (heart, knob, trunk, atrium):
+        great = np.maximum(great, part)
+    view.air -= np.minimum(view.air, great + aorta + hila)
+    view.tissue += 0.12 * great + 0.05 * heart
     lean = chest.image_range(19, -0.35, 0.6)
     windpipe = chord((x - lean * edge(y - chest.apex - 2, 2.0)) / 0.95) * edge(knob_y + 1.6 - y, 0.5)
     bronchi = chord((grid.abs_x - 0.65 * (y - knob_y - 1.2) - 0.2) / 0.75) * edge(y - knob_y - 1.2, 0.3)
@@ -186,14 +189,21 @@ def _add_vessels(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> N
     from_y = grid.y - chest.apex - 10.2 + 0.8 * grid.left
     radius = np.sqrt(np.square(from_x) + np.square(from_y)) + 0.5
     angle = np.arctan2(from_y, from_x + 0.5)
-    bent = texture_map(chest, grid, 0)
+    bent = texture_map(chest, grid, 0, repeats=0.34)
     failing = chest.findings["Edema"] if chest.findings else 0.0
     ridges = np.zeros_like(radius)
-    for number, (rays, bend) in enumerate(((7.0, 1.6), (13.0, 2.6), (23.0, 3.8))):
+    for number, (rays, bend) in enumerate(((7.0, 1.3), (13.0, 2.2), (23.0, 3.2))):
         phase = chest.patient_range(15 + number, 0, 2 * np.pi)
-        wave = np.cos(rays * angle + bend * bent + phase + (0.35 + 0.2 * number) * radius * (1 - 2 * (number % 2)))
-        ridges += np.square(np.square(np.maximum(wave, 0))) * (1.25 - 0.25 * number)
-    fade = np.exp(-radius / (6.0 + 2.0 * failing)) * (1 + 0.35 * edge(grid.y, 3.0))
+        wave = np.cos(rays * angle + bend * bent + phase + (0.10 + 0.12 * number) * radius * (1 - 2 * (number % 2)))
+        ridges += np.square(np.square(np.square(np.maximum(wave, 0)))) * (1.25 - 0.25 * number)
+    thick = np.maximum(1 + 0.7 * texture_map(chest, grid, 0, repeats=0.6), 0.1)
+    fade = (
+        edge(from_x + 0.4, 0.4)
+        * thick
+        * np.exp(-radius / (5.5 + 2.0 * failing))
+        * edge(radius - 1.8, 0.8)
+        * (0.8 + 0.5 * edge(from_y, 2.0))
+    )
     view.air -= np.minimum(view.air, view.lung * ((2.6 + 1.6 * failing) * fade + 0.22) * ridges)
     speckle = texture_map(chest, grid, 1, repeats=3)
     view.air -= np.minimum(view.air, view.lung * (0.35 * speckle + 0.25 * bent))
@@ -220,8 +230,9 @@ def _add_breasts(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> N
     low = chest.apex + 15.2 + 0.04 * (chest.age_years - 50) + 0.05 * (chest.bmi - 24) + 0.8 * chest.portable
     across = (grid.abs_x - chest.patient_range(19, 7.6, 9.4) - 0.06 * (chest.bmi - 24)) / (1.12 * size)
     down = (grid.y - low) / size
+    inside = np.maximum(1 - np.square(across) - np.square(np.where(down > 0, down, 0.62 * down)), 0)
     # The lower fold is crisp, the upper part fades into the chest wall.
-    fold = np.where(down > 0, down, 0.62 * down)
-    view.tissue += chest.female * (0.85 * size) * chord(np.hypot(across, fold))
+    crisp = edge(down - 0.1, 0.25)
+    view.tissue += chest.female * (0.62 * size) * inside * (1 - crisp + crisp / np.sqrt(inside + 0.02))
     nipple_side = np.hypot(grid.abs_x - 8.2, grid.y - low + 0.5)
     view.tissue += (1 - chest.female) * 0.10 * (chest.bmi - 16) * np.exp(-np.square(nipple_side / 5.0))

@@ -27,15 +27,18 @@ def expose_film(chest: ChestAnatomy, grid: FilmGrid, water: Array, metal: Array)
     scatter = chest.portable * (2.2 + chest.image_range(30, 0, 1.4)) + 0.05 * np.maximum(chest.bmi - 28, 0)
     # Scatter adds grey in proportion to the tissue around: it lifts the lungs, not the empty film.
     water = water + scatter * edge(water - 2.5, 1.5)
-    offset = chest.image_range(31, 3.3, 4.9)
-    scale = chest.image_range(32, 7.6, 9.6) + 1.6 * chest.portable - 1.1 * chest.south
+    offset = chest.image_range(31, 4.6, 6.0) + 0.10 * (chest.body_depth - 21)
+    scale = chest.image_range(32, 11.0, 14.5) + 1.6 * chest.portable - 1.1 * chest.south
+    # The machine sets its exposure by the patient: the abdomen comes out nearly white, whatever the habitus.
+    reference = chest.body_depth + 4.0 + scatter - 0.8 * (offset - 4.6)
     level = np.maximum(water - offset, 0.12 * water - 0.3)
-    grey = 1 - np.exp(-np.maximum(level, 0) / scale)
-    grey = grey + (0.25 * (1 - grey) + 0.07) * (1 - np.exp(-metal / 4.0))
+    grey = (1 - np.exp(-np.maximum(level, 0) / scale)) / (1 - np.exp(-reference / scale))
+    grey = grey + (0.35 * np.maximum(1 - grey, 0) + 0.08) * (1 - np.exp(-metal / 4.0))
+    grey = np.maximum(grey, 0) ** 1.12
     # The second site's machine lifts the dark tones and holds back the bright ones.
     grey = np.where(chest.south > 0.5, 0.09 + 0.84 * np.sqrt(np.maximum(grey, 0)) * grey**0.35, grey)
     grain = _grain(chest, grid.size)
-    grey = grey + (0.010 + 0.006 * chest.portable) * (1.25 - grey) * grain
+    grey = grey + (0.006 + 0.004 * chest.portable) * np.maximum(1.25 - grey, 0.2) * grain
     values = 255.0 * chest.image_range(33, 0.95, 1.02) * grey + chest.image_range(34, 0.0, 10.0)
     values = _mark(chest, grid, values)
     return np.clip(np.round(_collimate(chest, grid, values)), 0, 255).astype(np.uint8)

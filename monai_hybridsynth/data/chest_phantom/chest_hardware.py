@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,10 +44,10 @@ class _Place:
         """Return the image's number ``index`` scaled to a range."""
         return (low + (high - low) * self._image[:, index])[:, None, None]
 
-    def path(self, points: list[tuple[Array | float, Array | float]], half_width: float) -> Array:
+    def path(self, points: list[tuple[Any, Any]], half_width: float) -> Array:
         """Return 0 to 1 along straight pieces between points, each ``(x, y)`` in cm below the apex."""
         line = np.zeros_like(self.x)
-        for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(points):
             across, down = np.subtract(x1, x0), np.subtract(y1, y0)
             length = np.maximum(np.square(across) + np.square(down), 1e-6)
             share = np.clip(((self.x - x0) * across + (self.y - y0) * down) / length, 0, 1)

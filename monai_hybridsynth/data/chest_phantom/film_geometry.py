@@ -59,11 +59,11 @@ def bar(distance: Array, half_width: float | Array, pixel: float) -> Array:
     return (half_width / wide) * np.maximum(1 - np.square(distance / (1.5 * wide)), 0)
 
 
-def texture_map(chest: ChestAnatomy, grid: FilmGrid, layer: int, *, repeats: int = 1) -> Array:
+def texture_map(chest: ChestAnatomy, grid: FilmGrid, layer: int, *, repeats: float = 1) -> Array:
     """Return smooth noise of the film's size from a layer of coarse random numbers, ``(N, S, S)``, about unit variance.
 
-    The coarse grid is the same at every size, so a chest keeps its texture when drawn larger; ``repeats`` tiles it to
-    get a finer grain.
+    The coarse grid is the same at every size, so a chest keeps its texture when drawn larger; ``repeats`` above one
+    tiles it to get a finer grain, below one it stretches a part of it.
     """
     coarse = chest.texture[:, layer]
     weights = _spline_weights(coarse.shape[-1], grid.size, repeats)
@@ -71,7 +71,7 @@ def texture_map(chest: ChestAnatomy, grid: FilmGrid, layer: int, *, repeats: int
 
 
 @lru_cache(maxsize=32)
-def _spline_weights(coarse: int, size: int, repeats: int) -> Array:
+def _spline_weights(coarse: int, size: int, repeats: float) -> Array:
     """Return ``(size, coarse)`` weights of a periodic cubic spline, scaled to keep the variance near one."""
     position = (np.arange(size) + 0.5) / size * coarse * repeats
     distance = np.abs((position[:, None] - np.arange(coarse)[None, :] + coarse / 2) % coarse - coarse / 2)
