@@ -23,6 +23,7 @@ _FORMATS = {
 IMAGE_SUFFIXES = tuple(suffix for suffixes in _FORMATS.values() for suffix in suffixes)
 # JPEG decoders may round the three channels of a grey picture differently by a level or two.
 _GREY_TOLERANCE = 2
+_MOST_CHANNELS = 8
 _PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -35,7 +36,8 @@ class StoredImage:
     """One image as its file means it.
 
     Attributes:
-        pixels: float32 ``(H, W)``, bright is dense: grey levels, or Hounsfield units where ``hounsfield``.
+        pixels: float32 ``(H, W)``, bright is dense: grey levels, or Hounsfield units where ``hounsfield``. Only a NumPy
+            file may hold channels, ``(C, H, W)``.
         outside: bool ``(H, W)``, where the file marks pixels as padding, or None.
         hounsfield: whether the pixels are Hounsfield units.
         format: ``picture``, ``dicom``, ``nifti`` or ``numpy``.
@@ -96,7 +98,7 @@ def read_image(path: str | Path, *, slice: Mapping[str, Any] | None = None) -> S
         # Image libraries raise many types for damaged files; all of them mean the same to the owner of the data.
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ImageFileError(f"cannot be read ({reason}); the file is damaged, export it again") from error
-    if min(image.pixels.shape) < 2:
+    if min(image.pixels.shape[-2:]) < 2:
         raise ImageFileError(f"has {image.pixels.shape} pixels; an image needs at least 2 x 2")
     if not np.isfinite(image.pixels).all():
         raise ImageFileError("holds pixels that are not finite numbers; export it again")
@@ -113,7 +115,9 @@ def _read_picture(path: Path) -> StoredImage:
         if getattr(picture, "n_frames", 1) > 1:
             raise ImageFileError("is an animation; give one image per file")
         # A palette holds colours, not grey levels, so the numbers in the file mean nothing by themselves.
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB") if picture.mode == "P" else picture
+        picture = (
+            picture.convert("RGBA" if "transparency" in picture.info else "RGB") if picture.mode == "P" else picture
+        )
         if picture.mode == "CMYK":
             raise ImageFileError("is a CMYK colour picture; export it in grey")
         return ImageOps.exif_transpose(picture.convert("L") if picture.mode == "1" else picture)
@@ -135,7 +139,7 @@ def _grey(pixels: np.ndarray) -> tuple[np.ndarray, str]:
         if (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
             raise ImageFileError("has transparent pixels, whose grey level is undefined; flatten and export it in grey")
         pixels = pixels[..., :-1]
-    spread = int(pixels.max(axis=-1).astype(int).__sub__(pixels.min(axis=-1)).max())
+    spread = int((pixels.max(axis=-1).astype(int) - pixels.min(axis=-1)).max())
     if spread > _GREY_TOLERANCE:
         raise ImageFileError(f"is in colour (its channels differ by up to {spread} levels); export it in grey")
     return pixels[..., 0], f"stored with {channels} channels that all say the same grey"
@@ -156,8 +160,9 @@ def _read_nifti(path: Path, rule: Mapping[str, Any]) -> StoredImage:
         axis = 2
     index = round((volume.shape[axis] - 1) * rule["position"])
     plane = np.take(volume, index, axis=axis)
-    # After the turn to RAS both axes grow to the right, front or top; on screen rows grow downwards.
-    pixels = np.ascontiguousarray(np.flipud(plane.T))
+    # After the turn to RAS, axes grow to the patient's right, front and top. As a radiologist sees it, rows start at
+    # the front or top and columns at the patient's right, in a sagittal view at the front.
+    pixels = np.ascontiguousarray(plane.T[::-1, ::-1])
     note = f"{rule['plane']} slice at {rule['position']:g} of the volume" if volume.shape[axis] > 1 else ""
     return StoredImage(pixels, hounsfield=True, format="nifti", note=note)
 
@@ -166,8 +171,9 @@ def _read_numpy(path: Path) -> StoredImage:
     pixels = np.load(path, allow_pickle=False)
     if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[-1]):
         pixels = pixels[0] if pixels.shape[0] == 1 else pixels[..., 0]
-    if pixels.ndim != 2:
-        raise ImageFileError(f"has shape {pixels.shape}; save one grey image as (H, W)")
+    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[0] <= _MOST_CHANNELS):
+        raise ImageFileError(f"has shape {pixels.shape}; save one image as (H, W), or (C, H, W) with C channels")
     if pixels.dtype.kind not in "buif":
         raise ImageFileError(f"holds {pixels.dtype} values; save numbers")
-    return StoredImage(pixels.astype(np.float32), format="numpy")
+    # Signed and broken numbers are what CT in Hounsfield units is saved as; grey levels are whole and not negative.
+    return StoredImage(pixels.astype(np.float32), hounsfield=pixels.dtype.kind in "if", format="numpy")

@@ -30,21 +30,27 @@ def scale_intensity(image: StoredImage, settings: ImageSettings) -> np.ndarray:
         ImageFileError: if windows are asked of an image whose values are not Hounsfield units.
     """
     scaling = settings.scaling
-    inside = image.pixels if image.outside is None else image.pixels[~image.outside]
+    stored = image.pixels if image.pixels.ndim == 3 else image.pixels[None]
+    if scaling["kind"] != "window" and len(stored) != settings.channels:
+        raise ImageFileError(f"has {len(stored)} channels, the image settings say {settings.channels}")
+    if scaling["kind"] == "window" and len(stored) != 1:
+        raise ImageFileError(f"has {len(stored)} channels; windows are cut from one")
+    inside = stored if image.outside is None else stored[0][~image.outside]
     if scaling["kind"] == "window":
         if not image.hounsfield:
             raise ImageFileError(
-                "holds grey levels, not the Hounsfield units that a CT window needs; set the image scaling in schema.json "
-                'to {"kind": "range", "minimum": 0, "maximum": 255} if it was windowed on export'
+                "holds grey levels, not the Hounsfield units that a CT window needs; if it was windowed on export, set the "
+                'image scaling in schema.json to {"kind": "range", "minimum": 0, "maximum": 255}'
             )
         bounds = [(w["center"] - w["width"] / 2, w["center"] + w["width"] / 2) for w in scaling["windows"]]
     elif scaling["kind"] == "range":
-        bounds = [(scaling["minimum"], scaling["maximum"])]
+        bounds = [(scaling["minimum"], scaling["maximum"])] * len(stored)
     else:
         bounds = [tuple(np.percentile(inside, [scaling["lower"], scaling["upper"]]))]
     channels = []
-    for low, high in bounds:
-        share = (image.pixels - low) / (high - low) if high > low else np.zeros_like(image.pixels)
+    for number, (low, high) in enumerate(bounds):
+        source = stored[number] if len(stored) > 1 else stored[0]
+        share = (source - low) / (high - low) if high > low else np.zeros_like(source)
         channel = np.clip(share, 0.0, 1.0) * 2.0 - 1.0
         if image.outside is not None:
             channel = np.where(image.outside, -1.0, channel)

@@ -34,12 +34,13 @@ class ImageSettings:
         modality: ``cxr`` or ``head_ct``.
         scaling: what becomes -1 and 1: ``{"kind": "percentile", "lower": 0.5, "upper": 99.5}`` of each image;
             ``{"kind": "window", "windows": [{"name", "center", "width"}, ...]}`` in Hounsfield units, one channel per
-            window; or ``{"kind": "range", "minimum": 0, "maximum": 255}`` in stored grey levels.
-        slice: which slice of a NIfTI volume is read, ``{"plane": "axial", "position": 0.5}``: the plane after turning the
-            volume to RAS, the position as a share of the way from its first slice to its last.
+            window; or ``{"kind": "range", "minimum": 0, "maximum": 255}`` in stored grey levels, with ``"channels"``
+            where NumPy files hold several.
+        slice: which slice of a NIfTI volume is read, ``{"plane": "axial", "position": 0.5}``: the plane after turning
+            the volume to RAS, the position as a share of the way from its first slice to its last.
 
     Shape:
-        images have ``channels`` channels: the number of windows, otherwise 1.
+        images have ``channels`` channels: the number of windows, or what a range says, otherwise 1.
     """
 
     modality: str = "cxr"
@@ -54,7 +55,9 @@ class ImageSettings:
         _check_scaling(self.scaling)
         plane, position = self.slice.get("plane"), self.slice.get("position")
         if plane not in _PLANES or not isinstance(position, (int, float)) or not 0 <= position <= 1:
-            raise ValueError(f"image slice is {dict(self.slice)}; give plane, one of {_PLANES}, and position in [0, 1].")
+            raise ValueError(
+                f"image slice is {dict(self.slice)}; give plane, one of {_PLANES}, and position in [0, 1]."
+            )
 
     @classmethod
     def for_modality(cls, modality: str, *, hounsfield: bool = False) -> ImageSettings:
@@ -74,7 +77,9 @@ class ImageSettings:
     @property
     def channels(self) -> int:
         """Number of channels of an image read with these settings."""
-        return len(self.scaling["windows"]) if self.scaling["kind"] == "window" else 1
+        if self.scaling["kind"] == "window":
+            return len(self.scaling["windows"])
+        return int(self.scaling.get("channels", 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as they stand in ``schema.json`` under ``image``."""
@@ -87,7 +92,9 @@ class ImageSettings:
         channels = values.pop("channels", None)
         unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
         if unknown:
-            raise ValueError(f"image settings have unknown keys {unknown}; known are modality, scaling, slice, channels.")
+            raise ValueError(
+                f"image settings have unknown keys {unknown}; known are modality, scaling, slice, channels."
+            )
         settings = cls(**values)
         if channels not in (None, settings.channels):
             raise ValueError(f"image settings say {channels} channels, but their scaling gives {settings.channels}.")
@@ -98,7 +105,8 @@ def _check_scaling(scaling: Mapping[str, Any]) -> None:
     """Raise unless the scaling is one of the three kinds, complete and in order."""
     kind = scaling.get("kind") if isinstance(scaling, Mapping) else None
     expected = {"percentile": ("lower", "upper"), "range": ("minimum", "maximum"), "window": ("windows",)}
-    if kind not in expected or set(scaling) != {"kind", *expected[kind]}:
+    optional = {"channels"} if kind == "range" else set()
+    if kind not in expected or set(scaling) - optional != {"kind", *expected[kind]}:
         raise ValueError(f"image scaling is {scaling!r}; expected one of {expected} beside 'kind'.")
     if kind == "window":
         windows = scaling["windows"]
@@ -106,5 +114,5 @@ def _check_scaling(scaling: Mapping[str, Any]) -> None:
             raise ValueError(f"image windows are {windows!r}; each needs a name, a center and a width above 0 (HU).")
         return
     low, high = (float(scaling[name]) for name in expected[kind])
-    if not low < high or (kind == "percentile" and not (0 <= low and high <= 100)):
+    if not low < high or (kind == "percentile" and not (low >= 0 and high <= 100)):
         raise ValueError(f"image scaling is {dict(scaling)}; the first bound must lie below the second.")

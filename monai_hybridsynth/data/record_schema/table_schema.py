@@ -133,7 +133,9 @@ class RecordSchema:
     def from_dict(cls, written: Mapping[str, Any]) -> RecordSchema:
         """Return the schema that ``schema.json`` describes."""
         if not isinstance(written, Mapping) or not isinstance(written.get("fields"), list):
-            raise ValueError("a schema is an object with a list 'fields'; compare with the schema.json that prepare writes.")
+            raise ValueError(
+                "a schema is an object with a list 'fields'; compare with the schema.json that prepare writes."
+            )
         image = ImageSettings.from_dict(written["image"]) if "image" in written else None
         return cls([RecordField.from_dict(entry) for entry in written["fields"]], image)
 
@@ -204,7 +206,9 @@ class RecordSchema:
             return ParsedColumn(derive_column(table[origin], entry, self._by_name.get(origin)))
         wanted = f"nor {origin!r} to derive it from " if origin else ""
         problem = RecordProblem(
-            f"the schema names this column, but the table has neither it {wanted}".replace("neither it ", "neither it " if wanted else "no such column"),
+            f"the schema names this column, but the table has neither it {wanted}".replace(
+                "neither it ", "neither it " if wanted else "no such column"
+            ),
             "add the column, or remove the field from schema.json",
             file=source,
             column=entry.name,
@@ -231,10 +235,15 @@ def derive_column(values: pd.Series, entry: RecordField, origin: RecordField | N
         chosen = {value: canonical_equal(value, wanted) for value in text[~missing].unique()}
     else:
         separator = origin.separator or entry.separator
-        chosen = {value: wanted in (part.strip() for part in value.split(separator)) if separator else wanted in value
-                  for value in text[~missing].unique()}
-    return pd.Series([None if gone else ("yes" if chosen[value] else "no") for value, gone in zip(text, missing, strict=True)],
-                     index=values.index, dtype=object)
+        chosen = {
+            value: wanted in (part.strip() for part in value.split(separator)) if separator else wanted in value
+            for value in text[~missing].unique()
+        }
+    return pd.Series(
+        [None if gone else ("yes" if chosen[value] else "no") for value, gone in zip(text, missing, strict=True)],
+        index=values.index,
+        dtype=object,
+    )
 
 
 def canonical_equal(value: str, wanted: str) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from .record_field import RecordField
 from .record_problem import RecordProblem
 
-__all__ = ["ParsedColumn", "canonical_text", "is_missing", "parse_column", "parse_numbers"]
+__all__ = ["ParsedColumn", "as_text", "canonical_text", "is_missing", "parse_column", "parse_numbers"]
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _INFINITE = r"[+-]?inf(?:inity)?"
@@ -40,7 +40,12 @@ def canonical_text(value: Any) -> Any:
     """Return a category as text: stripped, and 1.0 the same as 1; missing stays None."""
     if isinstance(value, str):
         return value.strip()
-    if value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and np.isnan(value)) or value is pd.NaT:
+    if (
+        value is None
+        or value is pd.NA
+        or (isinstance(value, (float, np.floating)) and np.isnan(value))
+        or value is pd.NaT
+    ):
         return None
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
@@ -51,9 +56,14 @@ def canonical_text(value: Any) -> Any:
 
 def as_text(values: pd.Series) -> pd.Series:
     """Return a column as stripped text with None for missing, whatever its dtype."""
-    unique = {value: canonical_text(value) for value in pd.unique(values.astype(object))}
-    return pd.Series([unique[value] if value in unique else None for value in values.astype(object)],
-                     index=values.index, dtype=object)
+    plain = values.astype(object)
+    try:
+        codes, distinct = pd.factorize(plain.to_numpy())
+    except TypeError:
+        # Lists and dictionaries, as Parquet may hold them, cannot be compared; their text can.
+        codes, distinct = pd.factorize(plain.map(str).to_numpy())
+    spelled = np.array([*(canonical_text(value) for value in distinct), None], dtype=object)
+    return pd.Series(spelled[codes], index=values.index, dtype=object)
 
 
 def is_missing(text: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
@@ -114,7 +124,10 @@ def parse_column(values: pd.Series, field: RecordField, *, source: str = "table"
         result.values = parsed.mask(blank, field.blank_means)
         result.notes.append(f"{int(blank.sum())} blanks read as {field.blank_means!r}")
     elif field.required:
-        invalid = [message or ("is missing but required" if empty else None) for message, empty in zip(invalid, blank, strict=True)]
+        invalid = [
+            message or ("is missing but required" if empty else None)
+            for message, empty in zip(invalid, blank, strict=True)
+        ]
     for position, message in enumerate(invalid):
         if message is None:
             continue
@@ -141,8 +154,16 @@ def _numeric(values: pd.Series, field: RecordField) -> tuple[pd.Series, list[str
         numbers = np.floor(numbers)
     infinite = np.isinf(numbers) & (not field.censored)
     fraction = (field.kind == "integer") & np.isfinite(numbers) & (numbers != np.floor(numbers))
-    low = np.isfinite(numbers) & (numbers < field.minimum) if field.minimum is not None else pd.Series(False, index=values.index)
-    high = np.isfinite(numbers) & (numbers > field.maximum) if field.maximum is not None else pd.Series(False, index=values.index)
+    low = (
+        np.isfinite(numbers) & (numbers < field.minimum)
+        if field.minimum is not None
+        else pd.Series(False, index=values.index)
+    )
+    high = (
+        np.isfinite(numbers) & (numbers > field.maximum)
+        if field.maximum is not None
+        else pd.Series(False, index=values.index)
+    )
     unit = f" {field.unit}" if field.unit else ""
     messages: list[str | None] = [None] * len(values)
     for mask, message in (
