@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["digest_file", "digest_folder", "digest_network", "digest_settings"]
+__all__ = ["digest_file", "digest_folder", "digest_network", "digest_settings", "digest_sources"]
 
 
 def digest_file(path: str | Path) -> str:
@@ -49,3 +50,11 @@ def digest_settings(settings: dict[str, Any] | Sequence[Any] | str) -> str:
         TypeError: if a value is not JSON, e.g. a tensor or a path.
     """
     return hashlib.sha256(json.dumps(settings, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+@cache
+def digest_sources() -> str:
+    """Return the SHA-256 of this package's own source, so that results of other code are never taken for its own."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(package.rglob("*.py"))
+    return digest_settings([[path.relative_to(package).as_posix(), digest_file(path)] for path in files])

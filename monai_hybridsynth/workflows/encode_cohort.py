@@ -19,14 +19,14 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from monai_hybridsynth.data import Cohort
+from monai_hybridsynth.data.record_schema import LATENT_PREFIX
 from monai_hybridsynth.transforms import RecordImage
 
 from .content_hash import digest_file, digest_network, digest_settings
 from .process_rank import gather_objects, process_rank, world_size
 
-__all__ = ["LATENT_PREFIX", "CohortImages", "encode_cohort", "encode_images", "join_latents"]
+__all__ = ["CohortImages", "encode_cohort", "encode_images", "join_latents"]
 
-LATENT_PREFIX = "latent_"
 logger = logging.getLogger(__name__)
 
 
@@ -137,7 +137,7 @@ def encode_images(
             latents = _encode_block(Subset(images, blocks[number]), encoder, inferer, device, num_workers)
             _check_latents(latents, images, blocks[number])
             if path is not None:
-                write_atomically(path, lambda part, block=latents: _write_block(part, block))
+                save_array(path, latents)
         done[number] = latents
         logger.info("encoded images %d to %d of %d", blocks[number][0] + 1, blocks[number][-1] + 1, len(images))
     merged = {number: latents for part in gather_objects(done) for number, latents in part.items()}
@@ -171,6 +171,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     part.replace(path)
 
 
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as ``.npy``, whole or not at all."""
+
+    def write(part: Path) -> None:
+        # A stream, since np.save would add ".npy" to the name.
+        with part.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+
+    write_atomically(path, write)
+
+
 def _encode_block(
     images: Dataset, encoder: nn.Module, inferer: Callable[..., Any], device: torch.device, num_workers: int
 ) -> np.ndarray:
@@ -201,11 +212,6 @@ def _block_path(cache_dir: str | Path | None, images: CohortImages, block: range
     for index in block:
         digest.update(images.content_digest(index).encode())
     return Path(cache_dir) / f"{digest.hexdigest()}.npy"
-
-
-def _write_block(path: Path, latents: np.ndarray) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, latents, allow_pickle=False)
 
 
 def _read_block(path: Path, count: int) -> np.ndarray | None:

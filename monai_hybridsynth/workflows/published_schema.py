@@ -1,0 +1,39 @@
+"""The part of a schema that may leave the house together with a fitted synthesizer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from monai_hybridsynth.data import RecordField, RecordSchema
+
+__all__ = ["published_schema"]
+
+
+def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patients: int = 5) -> RecordSchema:
+    """Return the modelled fields without anything that a few patients alone brought in.
+
+    Args:
+        schema: of the private cohort.
+        table: its parsed rows, with ``patient_id`` where there are patients; without, every row counts as a patient.
+        minimum_patients: a category or label that fewer patients have is dropped from its ``enum``.
+
+    Returns:
+        the image field and the modelled fields, in order: no identifiers, no excluded columns, no reasons (they quote
+        the data), no derivations (their sources stay behind). Declared limits and units stay.
+    """
+    patients = table["patient_id"].to_numpy() if "patient_id" in table.columns else np.arange(len(table))
+    fields = [RecordField("image", role="image")]
+    for name in schema.feature_names:
+        entry = schema[name]
+        enum = entry.enum
+        if enum is not None:
+            labels = table[name].str.split(entry.separator, regex=False) if entry.separator else table[name]
+            pairs = pd.DataFrame({"value": labels, "patient": patients}).explode("value").drop_duplicates()
+            counts = pairs["value"].value_counts()
+            enum = tuple(value for value in enum if counts.get(value, 0) >= minimum_patients) or None
+        blank = entry.blank_means if enum and entry.blank_means in enum else None
+        fields.append(replace(entry, enum=enum, blank_means=blank, derive=None, reason=""))
+    return RecordSchema(fields, schema.image)

@@ -1,0 +1,99 @@
+"""What is asked of a synthesizer: how many records, and which of their columns are fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch.utils.data import Dataset
+
+from monai_hybridsynth.data import RecordSchema
+from monai_hybridsynth.fusion import latent_columns
+
+__all__ = ["RecordRequests"]
+
+
+class RecordRequests(Dataset):
+    """The records to draw, one item each: the values that are fixed for it, empty when all are free.
+
+    Args:
+        num_records: how many; None takes one per row of ``conditions``.
+        schema: parses the fixed values, so that "060Y" and 60 ask for the same age.
+        conditions: one mapping for all records, e.g. ``{"sex": "F"}``; or a table with a row per record, as a frame or
+            as the path of a CSV or Parquet file. ``latent_*`` columns may be fixed too.
+
+    Raises:
+        ValueError: if a fixed column is not modelled, or the table has another number of rows.
+        CohortError: if a fixed value does not fit the schema.
+    """
+
+    def __init__(
+        self,
+        num_records: int | None,
+        schema: RecordSchema,
+        *,
+        conditions: Mapping[str, Any] | pd.DataFrame | str | Path | None = None,
+    ) -> None:
+        if isinstance(conditions, str | Path):
+            conditions = _read_table(Path(conditions))
+        self.table: pd.DataFrame | None = None
+        self.mapping: dict[str, Any] | None = None
+        if isinstance(conditions, pd.DataFrame):
+            self.table = _parse(conditions, schema)
+            num_records = len(self.table) if num_records is None else num_records
+            if len(self.table) != num_records:
+                raise ValueError(f"conditions has {len(self.table)} rows for {num_records} records; give one row each.")
+        elif conditions:
+            row = _parse(pd.DataFrame({name: [value] for name, value in conditions.items()}), schema)
+            self.mapping = {str(name): row[name].iloc[0] for name in row.columns}
+        if num_records is None or num_records < 1:
+            raise ValueError(f"num_records is {num_records}; give a positive number, or a table of conditions.")
+        self.num_records = int(num_records)
+
+    def __len__(self) -> int:
+        return self.num_records
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.num_records:
+            raise IndexError(f"record {index} of {self.num_records}")
+        if self.table is None:
+            return dict(self.mapping or {})
+        return {str(name): value for name, value in self.table.iloc[index].items()}
+
+    @property
+    def fixed_columns(self) -> list[str]:
+        """The columns that are fixed, in the order given."""
+        return list(self.mapping or {}) if self.table is None else list(self.table.columns)
+
+    def block(self, start: int, size: int) -> dict[str, Any] | pd.DataFrame | None:
+        """Return the conditions of ``size`` records from ``start``; a table starts again after its last row."""
+        if self.table is None:
+            return self.mapping
+        rows = [(start + offset) % self.num_records for offset in range(size)]
+        return self.table.iloc[rows].reset_index(drop=True)
+
+    def describe(self) -> Any:
+        """Return the conditions as JSON values; a table as its CSV text."""
+        if self.table is not None:
+            return self.table.to_csv(index=False)
+        return {name: None if pd.isna(value) else str(value) for name, value in (self.mapping or {}).items()}
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+
+
+def _parse(table: pd.DataFrame, schema: RecordSchema) -> pd.DataFrame:
+    """Return typed conditions, clinical columns first; the schema says what each may hold."""
+    latents = latent_columns(table)
+    clinical = [name for name in table.columns if name not in latents]
+    unknown = [name for name in clinical if name not in schema.feature_names]
+    if unknown:
+        raise ValueError(f"conditions fix {unknown}, which are not modelled; the columns are {schema.feature_names}.")
+    part = RecordSchema([schema[name] for name in clinical], schema.image)
+    parsed = part.parse(table[clinical]) if clinical else pd.DataFrame(index=table.index)
+    return pd.concat([parsed, table[latents].astype("float32")], axis=1).reset_index(drop=True)

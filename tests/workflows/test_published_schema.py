@@ -1,0 +1,51 @@
+"""What of a schema may leave: nothing that a few patients alone brought into it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from monai_hybridsynth.data import RecordField, RecordSchema
+from monai_hybridsynth.workflows import published_schema
+
+SCHEMA = RecordSchema(
+    [
+        RecordField("image", role="image"),
+        RecordField("patient_id", role="group"),
+        RecordField("site", enum=("north", "south", "rare"), reason="3 values such as 'rare'"),
+        RecordField("findings", kind="multilabel", separator="|", enum=("a", "b", "c")),
+        RecordField("note", role="excluded", reason="free text such as 'Miller'"),
+        RecordField("day", "number", kind="continuous", minimum=0, maximum=99, role="excluded"),
+        RecordField("event", kind="binary", enum=("no", "yes"), derive={"from": "day", "rule": "is_present"}),
+    ]
+)
+
+
+def test_rare_categories_reasons_and_private_columns_stay_behind():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["p1", "p2", "p3", "p4", "p4", "p4"],
+            # Three rows are rare, but of one patient only.
+            "site": ["north", "south", "south", "rare", "rare", "rare"],
+            "findings": ["a|b", "a", "b", "c", "c", None],
+            "event": ["no", "no", "yes", "yes", "no", "no"],
+        }
+    )
+    schema = published_schema(SCHEMA, table, minimum_patients=2)
+    assert schema.names == ["image", "site", "findings", "event"]
+    assert schema["site"].enum is None or schema["site"].enum == ("south",)
+    assert schema["findings"].enum == ("a", "b")
+    assert schema["event"].enum == ("no", "yes")
+    written = str(schema.to_dict())
+    assert not any(word in written for word in ("rare", "north", "Miller", "'c'", "day"))
+    assert schema["event"].derive is None
+
+
+def test_without_patients_every_row_counts():
+    table = pd.DataFrame({"site": ["north"] * 5 + ["south"] * 4, "findings": ["a"] * 9, "event": ["no"] * 9})
+    schema = published_schema(SCHEMA, table, minimum_patients=5)
+    assert schema["site"].enum == ("north",)
+
+
+def test_a_column_of_rare_categories_only_keeps_no_list():
+    table = pd.DataFrame({"site": ["north", "south"], "findings": ["a", None], "event": ["no", "yes"]})
+    assert published_schema(SCHEMA, table, minimum_patients=5)["site"].enum is None

@@ -1,0 +1,244 @@
+"""Synthetic cohort folders: paired, repeatable, resumable, and written in constant memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from monai_hybridsynth.data import RecordField, RecordSchema, read_cohort
+from monai_hybridsynth.fusion import IndependentSynthesizer
+from monai_hybridsynth.workflows import digest_folder, synthesise_cohort
+
+# The function of the same name stands in the module's place in its layer.
+MODULE = importlib.import_module("monai_hybridsynth.workflows.synthesise_cohort")
+SCHEMA = RecordSchema(
+    [
+        RecordField("image", role="image"),
+        RecordField("patient_id", role="group"),
+        RecordField("number", "integer", kind="integer", minimum=0, maximum=2**31),
+        RecordField("note", role="excluded"),
+    ]
+)
+
+
+class NumberedRecords:
+    """A stand-in whose latent repeats the row's number; it counts its blocks and may fail at a given one."""
+
+    def __init__(self, fail_at: int | None = None):
+        self.calls, self.fail_at = 0, fail_at
+
+    def sample(self, num_records, *, conditions=None, seed):
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        self.calls += 1
+        number = np.random.default_rng(seed).integers(0, 200, num_records)
+        if isinstance(conditions, dict):
+            number[:] = conditions["number"]
+        elif conditions is not None:
+            number = conditions["number"].to_numpy(dtype=int)
+        latent = (number / 100 - 1).astype(np.float32)
+        return pd.DataFrame({"number": pd.array(number, dtype="Int64"), "latent_000": latent})
+
+
+class GreyImages(torch.nn.Module):
+    """The latent as a uniform grey of 8 x 8 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, z):
+        return (z * self.one)[:, :, None, None].expand(-1, 1, 8, 8)
+
+
+@pytest.fixture
+def synthesise(tmp_path, monkeypatch):
+    """Return `synthesise_cohort` on the stand-ins, and the folder it writes into."""
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    (artifact / "synthesizer.json").write_text("{}")
+
+    def run(out="synthetic", *, synthesizer=None, num_records=10, block_size=4, seed=3, **arguments):
+        monkeypatch.setattr(MODULE, "load_synthesizer", lambda folder: synthesizer or NumberedRecords())
+        return synthesise_cohort(
+            artifact,
+            GreyImages(),
+            SCHEMA,
+            tmp_path / out,
+            num_records=num_records,
+            block_size=block_size,
+            seed=seed,
+            **arguments,
+        )
+
+    return run
+
+
+def numbers_and_greys(folder) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's number, and the number that its image shows."""
+    cohort = read_cohort(folder)
+    greys = np.array([np.asarray(Image.open(path)).mean() for path in cohort.image_paths])
+    return cohort.table["number"].to_numpy(dtype=int), np.rint(greys / 127.5 * 100).astype(int)
+
+
+def test_every_row_has_its_own_image(synthesise):
+    numbers, shown = numbers_and_greys(synthesise())
+    assert len(numbers) == 10
+    assert len(set(numbers)) > 5
+    np.testing.assert_allclose(numbers, shown, atol=1)
+
+
+def test_the_folder_is_a_cohort_that_says_it_is_synthetic(synthesise):
+    folder = synthesise(provenance={"bundle": {"name": "test", "version": "1"}})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["synthetic"] is True
+    assert manifest["num_records"] == 10
+    assert manifest["seed"] == 3
+    assert manifest["bundle"] == {"name": "test", "version": "1"}
+    assert manifest["generator"]["name"] == "GreyImages"
+    assert manifest["packages"]["torch"] == torch.__version__
+    assert {"column": "note", "role": "excluded"} in manifest["exclusions"]
+    assert read_cohort(folder).schema.group_name is None
+    assert {path.name for path in folder.parent.iterdir()} == {"artifact", "synthetic"}, "nothing partial stays"
+
+
+def test_one_seed_gives_one_cohort_and_a_longer_one_begins_with_it(synthesise):
+    first, again, longer = synthesise("a"), synthesise("b"), synthesise("c", num_records=15)
+    assert digest_folder(first) == digest_folder(again)
+    np.testing.assert_array_equal(numbers_and_greys(longer)[0][:10], numbers_and_greys(first)[0])
+    assert not np.array_equal(numbers_and_greys(synthesise("d", seed=4))[0], numbers_and_greys(first)[0])
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 2])
+def test_an_interrupted_run_goes_on_and_ends_the_same(synthesise, fail_at):
+    whole = synthesise("whole")
+    with pytest.raises(KeyboardInterrupt):
+        synthesise("resumed", synthesizer=NumberedRecords(fail_at))
+    assert not (whole.parent / "resumed").exists()
+    rest = NumberedRecords()
+    resumed = synthesise("resumed", synthesizer=rest)
+    assert rest.calls == 3 - fail_at
+    assert digest_folder(resumed) == digest_folder(whole)
+
+
+def test_a_kill_while_the_folder_is_put_in_place_is_mended(synthesise, monkeypatch):
+    whole = synthesise("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(MODULE.CohortWriter, "close", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            synthesise("resumed")
+    rest = NumberedRecords()
+    assert digest_folder(synthesise("resumed", synthesizer=rest)) == digest_folder(whole)
+    assert rest.calls == 0
+
+
+def _interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def test_blocks_of_another_request_are_not_used(synthesise):
+    with pytest.raises(KeyboardInterrupt):
+        synthesise("out", synthesizer=NumberedRecords(2), seed=99)
+    assert digest_folder(synthesise("out")) == digest_folder(synthesise("other"))
+
+
+def test_what_is_there_is_not_made_again_but_replaced_by_another_request(synthesise):
+    first = digest_folder(synthesise())
+    idle = NumberedRecords()
+    assert digest_folder(synthesise(synthesizer=idle)) == first
+    assert idle.calls == 0
+    assert digest_folder(synthesise(seed=4)) != first
+    assert digest_folder(synthesise()) == first
+
+
+def test_a_folder_that_is_no_synthetic_cohort_is_left_alone(synthesise, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "records.csv").write_text("image\n")
+    with pytest.raises(FileExistsError, match="will not be replaced"):
+        synthesise("mine")
+    assert (tmp_path / "mine" / "records.csv").read_text() == "image\n"
+
+
+@pytest.mark.parametrize("num_records", [2, 3, 10, 41])
+def test_unpaired_keeps_rows_and_images_and_breaks_every_pair(synthesise, num_records):
+    paired = synthesise("paired", num_records=num_records)
+    broken = synthesise("unpaired", num_records=num_records, unpaired=True)
+    rows, images = _bytes_of(paired)
+    other_rows, other_images = _bytes_of(broken)
+    assert rows == other_rows
+    assert sorted(images) == sorted(other_images)
+    assert json.loads((broken / "manifest.json").read_text())["paired"] is False
+    if num_records > 10:
+        numbers, shown = numbers_and_greys(broken)
+        assert (np.abs(numbers - shown) > 1).mean() > 0.8
+    with pytest.raises(ValueError, match="at least two"):
+        synthesise("one", num_records=1, unpaired=True)
+
+
+def _bytes_of(folder):
+    rows = (folder / "records.csv").read_text()
+    return rows, [path.read_bytes() for path in sorted((folder / "images").iterdir())]
+
+
+def test_columns_can_be_fixed_for_all_or_row_by_row(synthesise):
+    numbers, shown = numbers_and_greys(synthesise("all", conditions={"number": 42}))
+    assert set(numbers) == {42}
+    np.testing.assert_allclose(shown, 42, atol=1)
+    wanted = list(range(50, 59))
+    rows = synthesise("rows", num_records=None, conditions=pd.DataFrame({"number": wanted}))
+    assert numbers_and_greys(rows)[0].tolist() == wanted
+    assert json.loads((rows / "manifest.json").read_text())["fixed_columns"] == ["number"]
+
+
+def test_memory_does_not_grow_with_the_number_of_records(synthesise):
+    synthesise("warm", num_records=20, block_size=10)
+    peaks = []
+    for num_records in (100, 1000):
+        tracemalloc.start()
+        synthesise(str(num_records), num_records=num_records, block_size=50, unpaired=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # All images of the longer run are 64 kB; the permutation of the benchmark is 8 bytes a record.
+    assert peaks[1] - peaks[0] < 1000 * 64 / 2
+
+
+def test_generators_and_tables_that_do_not_fit_are_refused(synthesise, tmp_path, monkeypatch):
+    class Bare(NumberedRecords):
+        def sample(self, num_records, *, conditions=None, seed):
+            return super().sample(num_records, seed=seed)[["number"]]
+
+    with pytest.raises(ValueError, match="no latent columns"):
+        synthesise(synthesizer=Bare())
+    monkeypatch.setattr(GreyImages, "forward", lambda self, z: z * self.one)
+    with pytest.raises(ValueError, match=r"must return images \(B, C, S, S\)"):
+        synthesise()
+    with pytest.raises(ValueError, match="block_size is 0"):
+        synthesise(block_size=0)
+
+
+def test_with_a_real_synthesizer_and_generator(cohort_folder, encoder, generator, tmp_path):
+    from monai_hybridsynth.workflows import encode_cohort
+
+    cohort = read_cohort(cohort_folder)
+    table = encode_cohort(cohort, encoder, spatial_size=16)
+    IndependentSynthesizer(minimum_patients=2).fit(table, cohort.schema, seed=0).save(tmp_path / "artifact")
+    folders = []
+    for name in ("one", "two"):
+        folders.append(
+            synthesise_cohort(
+                tmp_path / "artifact", generator, cohort.schema, tmp_path / name, num_records=7, seed=1, block_size=5
+            )
+        )
+        shutil.rmtree(tmp_path / f".{name}.partial", ignore_errors=True)
+    assert digest_folder(folders[0]) == digest_folder(folders[1])
+    synthetic = read_cohort(folders[0])
+    assert list(synthetic.table.columns) == ["image", "age", "bright"]
+    assert np.asarray(Image.open(synthetic.image_paths[0])).shape == (16, 16)
