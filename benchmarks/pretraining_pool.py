@@ -41,7 +41,9 @@ def main() -> None:
             continue
         kept.append(f"images/{Path(name).name}")
         shutil.copyfile(options.source / name, options.out / kept[-1])
-    print(f"{len(kept)} images of {options.source}, {len(excluded)} excluded by list, {len(names) - len(kept)} constant")
+    print(
+        f"{len(kept)} images of {options.source}, {len(excluded)} excluded by list, {len(names) - len(kept)} constant"
+    )
     if options.phantom:
         phantom = write_phantom_cohort(
             options.out / "phantom", options.phantom, seed=2308, spatial_size=options.spatial_size

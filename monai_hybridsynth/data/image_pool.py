@@ -50,7 +50,9 @@ def read_image_pool(folder: str | Path, *, validation_images: int = 500, seed: i
     patients = [f"image {row}" for row in range(len(paths))]
     if group is not None:
         known = cohort.table[group]
-        patients = [own if value is None or value != value else str(value) for value, own in zip(known, patients, strict=True)]
+        patients = [
+            own if value is None or value != value else str(value) for value, own in zip(known, patients, strict=True)
+        ]
     order = sorted(set(patients))
     if len(order) < 2:
         raise ValueError(f"{folder} has {len(paths)} images of {len(order)} patients; pretraining needs at least two.")
@@ -66,7 +68,9 @@ def read_image_pool(folder: str | Path, *, validation_images: int = 500, seed: i
             break
         set_aside.add(patient)
         held += counts[patient]
-    names = [Path(path).name + ("|validation" if p in set_aside else "") for path, p in zip(paths, patients, strict=True)]
+    names = [
+        Path(path).name + ("|validation" if p in set_aside else "") for path, p in zip(paths, patients, strict=True)
+    ]
     return ImagePool(
         training=[{"image": path} for path, p in zip(paths, patients, strict=True) if p not in set_aside],
         validation=[{"image": path} for path, p in zip(paths, patients, strict=True) if p in set_aside],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from ignite.engine import Engine, Events
@@ -18,13 +18,27 @@ __all__ = ["AlphaGanTrainer"]
 Augmentation = Callable[..., torch.Tensor]
 
 
+class AlphaGanObjectives(Protocol):
+    """What E and G, D, and C minimise; see :class:`monai_hybridsynth.losses.AlphaGanLoss`."""
+
+    def autoencoder(self, *args: Any) -> dict[str, torch.Tensor]:
+        """Return the objective of E and G."""
+
+    def image_discriminator(self, *args: Any, generator: torch.Generator | None) -> dict[str, torch.Tensor]:
+        """Return the objective of D."""
+
+    def code_discriminator(self, *args: Any, generator: torch.Generator | None) -> dict[str, torch.Tensor]:
+        """Return the objective of C."""
+
+
 class AlphaGanTrainer(Trainer):
     """One step each of E and G, then of D, then of C, on every batch; E, G, D and C have an optimiser each.
 
     Reconstruction and sample pass G as one batch, and D as one batch, so that the running statistics of their batch
-    norms describe both. The gradients of all processes are averaged, so an epoch on two processes sees each image
-    once. All random numbers (prior codes, augmentation, penalty mixtures) come from a generator seeded by seed,
-    epoch and rank: a run resumed at an epoch's start continues bit for bit.
+    norms describe both. Gradients and running statistics are averaged over processes (torchrun, gloo or nccl), so an
+    epoch on two processes sees each image once and all processes hold equal weights. All random numbers (prior codes,
+    augmentation, penalty mixtures) come from a generator seeded by seed, epoch and rank: a run resumed at an epoch's
+    start continues bit for bit.
 
     Args:
         device: where to train.
@@ -72,7 +86,7 @@ class AlphaGanTrainer(Trainer):
         generator_optimizer: torch.optim.Optimizer,
         image_discriminator_optimizer: torch.optim.Optimizer,
         code_discriminator_optimizer: torch.optim.Optimizer,
-        loss: nn.Module,
+        loss: AlphaGanObjectives,
         augmentation: Augmentation | None = None,
         warmup_epochs: int = 0,
         clip_norm: float | None = 5.0,
@@ -163,7 +177,7 @@ class AlphaGanTrainer(Trainer):
             optimizer = self.optimizers[name]
             parameters = [p for p in self.networks()[name].parameters() if p.grad is not None]
             if distributed.is_initialized():
-                _average_gradients(parameters)
+                _average_over_processes([p.grad for p in parameters if p.grad is not None])
             self.grad_scaler.unscale_(optimizer)
             if self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip_norm)
@@ -173,7 +187,8 @@ class AlphaGanTrainer(Trainer):
         image = torch.as_tensor(batchdata["image"]).to(engine.state.device, non_blocking=engine.non_blocking)
         if self.augmentation is not None:
             image = self.augmentation(image, generator=self.random)
-        prior = torch.randn(len(image), int(self.encoder.latent_dim), generator=self.random).to(image)
+        latent_dim = int(self.encoder.latent_dim)  # type: ignore[arg-type]
+        prior = torch.randn(len(image), latent_dim, generator=self.random).to(image)
         with_images = engine.state.epoch > self.warmup_epochs
         autocast = torch.autocast(engine.state.device.type, enabled=self.amp, **self.amp_kwargs)
 
@@ -196,6 +211,9 @@ class AlphaGanTrainer(Trainer):
         self._descend(["code_discriminator"], terms["loss"])
         output |= {f"code_discriminator_{name}": value.item() for name, value in terms.items()}
         self.grad_scaler.update()
+        if distributed.is_initialized():
+            buffers = [b for network in self.networks().values() for b in network.buffers() if b.is_floating_point()]
+            _average_over_processes(buffers)
         return output
 
     def _autoencoder_terms(
@@ -220,11 +238,12 @@ class AlphaGanTrainer(Trainer):
         return terms, code.detach(), images
 
 
-def _average_gradients(parameters: Sequence[torch.Tensor]) -> None:
-    """Replace every gradient by its mean over processes, with one message for all."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+def _average_over_processes(tensors: Sequence[torch.Tensor]) -> None:
+    """Replace every tensor by its mean over processes, with one message for all."""
+    if not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))

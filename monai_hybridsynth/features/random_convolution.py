@@ -16,7 +16,8 @@ class RandomConvolutionFeatures(nn.Module):
     favour a generator. Standard deviations of the responses make them sensitive to blur and speckle.
 
     Shape:
-        - input: ``(B, in_channels, S, S)`` in [-1, 1]; output: ``(B, 2 * num_scales * channels)``
+        - input: ``(B, in_channels, S, S)`` in [-1, 1], S at least ``2 ** num_scales``
+        - output: ``(B, 2 * num_scales * channels)``
 
     Args:
         in_channels: image channels.
@@ -45,7 +46,8 @@ class RandomConvolutionFeatures(nn.Module):
         """Embed images ``(B, C, S, S)``."""
         pooled = []
         for _ in range(self.num_scales):
-            response = functional.conv2d(functional.relu(functional.conv2d(x, self.first)), self.second, padding=1)
+            response = functional.relu(functional.conv2d(x, self.first, padding=2))
+            response = functional.conv2d(response, self.second, padding=1)
             pooled += [response.mean(dim=(2, 3)), response.std(dim=(2, 3))]
             x = functional.avg_pool2d(x, 2)
         return torch.cat(pooled, dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from ignite.engine import Engine, Events
 from monai.metrics import CumulativeIterationMetric
-from torch import nn
+from torch import distributed, nn
 
 __all__ = ["GenerationMetrics"]
 
@@ -40,7 +40,10 @@ class GenerationMetrics:
         self.generator, self.metric, self.features, self.name = generator, metric, features, name
         self.batch_size = batch_size
         codes = torch.Generator().manual_seed(seed)
-        self.codes = torch.randn(num_samples, int(generator.latent_dim), generator=codes)  # type: ignore[arg-type]
+        drawn = torch.randn(num_samples, int(generator.latent_dim), generator=codes)  # type: ignore[arg-type]
+        if distributed.is_initialized():  # each process draws its share; the metric gathers them
+            drawn = drawn[distributed.get_rank() :: distributed.get_world_size()]
+        self.codes = drawn
         self._real: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:

@@ -35,7 +35,7 @@ class GradientPenaltyLoss(nn.Module):
         """
         if real.shape != fake.shape:
             raise ValueError(
-                f"real has shape {tuple(real.shape)} but fake {tuple(fake.shape)}; mix equal batches, one fake per real."
+                f"real has shape {tuple(real.shape)} but fake {tuple(fake.shape)}; give one fake per real."
             )
         weight = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator).to(real)
         mixed = (weight * real.detach() + (1 - weight) * fake.detach()).requires_grad_(True)

@@ -36,9 +36,9 @@ class RandomBatchAffine:
 
         turn = torch.triu(uniform(dims, dims), diagonal=1) * self.rotate
         rotation = torch.linalg.matrix_exp(turn - turn.mT)
-        theta = torch.cat(
-            [rotation * (1 + self.scale * uniform(1, 1)), self.translate * uniform(dims, 1)], dim=2
-        ).to(images)
+        theta = torch.cat([rotation * (1 + self.scale * uniform(1, 1)), self.translate * uniform(dims, 1)], dim=2).to(
+            images
+        )
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
         gain = (1 + self.contrast * uniform(*[1] * (dims + 1))).to(images)

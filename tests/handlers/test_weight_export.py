@@ -1,0 +1,23 @@
+"""Exported weights load without code, and equal each other."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine
+from safetensors.torch import load_file
+from torch import nn
+
+from monai_hybridsynth.handlers import WeightExport
+
+
+def test_both_files_hold_the_weights_and_nothing_else(tmp_path):
+    network = nn.Conv2d(1, 2, 3).to(memory_format=torch.channels_last)
+    engine = Engine(lambda engine, batch: None)
+    WeightExport({"model": network}, tmp_path / "models").attach(engine)
+    engine.run([0], max_epochs=1)
+    loaded = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    safe = load_file(tmp_path / "models" / "model.safetensors")
+    assert set(loaded) == set(safe) == set(network.state_dict())
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded[name], value)
+        assert torch.equal(safe[name], value)
