@@ -96,7 +96,7 @@ class SynthesizerTraining:
     def _fit(self, table: pd.DataFrame, schema: RecordSchema) -> None:
         """Fit on the latent table unless the artifact already is what that would give."""
         request = self._request(table, schema)
-        note = None if self.cache_dir is None else self.cache_dir / "fitted.json"
+        note = self._note()
         if note is not None and note.is_file() and self.artifact_dir.is_dir():
             fitted = json.loads(note.read_text(encoding="utf-8"))
             if fitted == {"request": request, "artifact": digest_folder(self.artifact_dir)}:
@@ -108,6 +108,12 @@ class SynthesizerTraining:
             text = json.dumps({"request": request, "artifact": digest_folder(self.artifact_dir)})
             write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
         logger.info("fitted %s on %d records into %s", type(self.synthesizer).__name__, len(table), self.artifact_dir)
+
+    def _note(self) -> Path | None:
+        """Return the private note of what the artifact was fitted on; each artifact has its own in a shared cache."""
+        if self.cache_dir is None:
+            return None
+        return self.cache_dir / f"fit_{digest_settings(str(self.artifact_dir.resolve()))}.json"
 
     def _replace_artifact(self, table: pd.DataFrame, schema: RecordSchema) -> None:
         """Save beside the old artifact, then swap: a killed process leaves the old one, the new one, or none."""
