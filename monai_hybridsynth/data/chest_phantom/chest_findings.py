@@ -56,7 +56,7 @@ class _SeenLung:
         """Return 1 in the lung that the finding has chosen (the right one slightly more often), 0 in the other."""
         return np.where(self.vary(0, 0, 1) < 0.54, 1 - self.left, self.left)
 
-    def distance(self, across: Array, down: Array) -> Array:
+    def distance(self, across: Array | float, down: Array | float) -> Array:
         """Return centimetres from a point given as shares of the lung's width and height, on either side."""
         return np.hypot(self.abs_x - across * self.width, self.y - down * self.height)
 
@@ -83,7 +83,7 @@ def _consolidation(lung: _SeenLung) -> None:
 
 def _edema(lung: _SeenLung) -> None:
     """Haze around both hila, like wings."""
-    radius = lung.distance(np.float32(0.38), np.float32(0.55))
+    radius = lung.distance(0.38, 0.55)
     wings = np.exp(-np.square(radius / lung.vary(1, 5.0, 7.5)))
     lung.fill(lung.vary(2, 0.5, 0.75) * wings * np.maximum(1 + 0.25 * lung.fine, 0.3))
 
