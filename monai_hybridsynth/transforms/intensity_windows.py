@@ -39,8 +39,8 @@ def scale_intensity(image: StoredImage, settings: ImageSettings) -> np.ndarray:
     if scaling["kind"] == "window":
         if not image.hounsfield:
             raise ImageFileError(
-                "holds grey levels, not the Hounsfield units that a CT window needs; if it was windowed on export, set the "
-                'image scaling in schema.json to {"kind": "range", "minimum": 0, "maximum": 255}'
+                "holds grey levels, not the Hounsfield units that a CT window needs; if it was windowed on export, set "
+                'the image scaling in schema.json to {"kind": "range", "minimum": 0, "maximum": 255}'
             )
         bounds = [(w["center"] - w["width"] / 2, w["center"] + w["width"] / 2) for w in scaling["windows"]]
     elif scaling["kind"] == "range":

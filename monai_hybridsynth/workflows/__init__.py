@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .content_hash import digest_file, digest_folder, digest_network, digest_settings, digest_sources
 from .encode_cohort import CohortImages, encode_cohort, encode_images, join_latents
+from .preparation_summary import PreparedCohort, SummaryNote
+from .prepare_cohort import prepare_cohort, prepare_phantom
 from .published_schema import published_schema
 from .record_requests import RecordRequests
 from .synthesise_cohort import CohortSynthesis, synthesise_cohort
@@ -12,7 +14,9 @@ from .train_synthesizer import SynthesizerTraining
 __all__ = [
     "CohortImages",
     "CohortSynthesis",
+    "PreparedCohort",
     "RecordRequests",
+    "SummaryNote",
     "SynthesizerTraining",
     "digest_file",
     "digest_folder",
@@ -22,6 +26,8 @@ __all__ = [
     "encode_cohort",
     "encode_images",
     "join_latents",
+    "prepare_cohort",
+    "prepare_phantom",
     "published_schema",
     "synthesise_cohort",
 ]

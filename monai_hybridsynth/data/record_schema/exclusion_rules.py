@@ -85,7 +85,7 @@ def free_text_reason(column: ColumnEvidence) -> str | None:
     spaced = pd.Series(column.counts.index, dtype=object).astype(str).str.contains(r"\S\s+\S")
     if column.has_words(*_PROSE) and column.num_distinct > 2:
         return "its name says that it is free text, which can name a patient"
-    words = pd.Series(column.counts.index, dtype=object).astype(str).str.split().str.len()
+    words = pd.Series([len(str(value).split()) for value in column.counts.index])
     if column.num_distinct > 2 and float(words.mean()) >= 5:
         return f"typed sentences of {words.mean():.0f} words on average, which can name a patient"
     if column.num_distinct > MOST_CATEGORIES and column.num_distinct > 0.05 * column.num_patients:

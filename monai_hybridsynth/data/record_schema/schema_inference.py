@@ -41,15 +41,12 @@ def infer_schema(table: pd.DataFrame, *, modality: str | None = None) -> RecordS
             intracranial haemorrhage or CT.
 
     Raises:
-        ValueError: if a column is named like an image latent, or two columns share a name.
+        ValueError: if two columns share a name.
     """
     names = [str(name) for name in table.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"the table has more than one column named {repeated}; rename or remove one of each.")
-    latents = [name for name in names if name.startswith(LATENT_PREFIX)]
-    if latents:
-        raise ValueError(f"columns {latents} are named like image latents; rename them, {LATENT_PREFIX!r} is reserved.")
     evidence = TableEvidence(*(_present_text(table, name) for name in ("image", "patient_id")))
     full_names = _unsplit_names(names)
     columns = [
@@ -63,6 +60,8 @@ def infer_schema(table: pd.DataFrame, *, modality: str | None = None) -> RecordS
 def _field(column: ColumnEvidence, names: list[str]) -> RecordField:
     """Return the field of one column: the first rule that speaks decides."""
     name = column.name
+    if name.startswith(LATENT_PREFIX):
+        return RecordField(name, "number", kind="continuous", role="excluded", reason="named like an image latent")
     if name == "image":
         return RecordField(name, role="image", required=True, reason="the image's path inside the cohort folder")
     if name == "patient_id" and column.num_filled:

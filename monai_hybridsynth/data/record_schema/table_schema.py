@@ -201,14 +201,12 @@ class RecordSchema:
     def _column(self, table: pd.DataFrame, entry: RecordField, *, source: str, rows: Any) -> ParsedColumn:
         if entry.name in table.columns:
             return parse_column(table[entry.name], entry, source=source, rows=rows)
-        origin = entry.derive["from"] if entry.derive else None
+        origin = str(entry.derive["from"]) if entry.derive else ""
         if origin in table.columns:
             return ParsedColumn(derive_column(table[origin], entry, self._by_name.get(origin)))
-        wanted = f"nor {origin!r} to derive it from " if origin else ""
+        instead = f", nor {origin!r} to derive it from" if origin else ""
         problem = RecordProblem(
-            f"the schema names this column, but the table has neither it {wanted}".replace(
-                "neither it ", "neither it " if wanted else "no such column"
-            ),
+            f"is in the schema but not in the table{instead}",
             "add the column, or remove the field from schema.json",
             file=source,
             column=entry.name,
