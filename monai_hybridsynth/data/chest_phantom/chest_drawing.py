@@ -192,7 +192,7 @@ def _add_vessels(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> N
     bent = texture_map(chest, grid, 0, repeats=0.34)
     failing = chest.findings["Edema"] if chest.findings else 0.0
     ridges = np.zeros_like(radius)
-    for number, (rays, bend) in enumerate(((7.0, 1.3), (13.0, 2.2), (23.0, 3.2))):
+    for number, (rays, bend) in enumerate(((6.0, 1.7), (11.0, 2.6), (19.0, 3.6))):
         phase = chest.patient_range(15 + number, 0, 2 * np.pi)
         wave = np.cos(rays * angle + bend * bent + phase + (0.10 + 0.12 * number) * radius * (1 - 2 * (number % 2)))
         ridges += np.square(np.square(np.square(np.maximum(wave, 0)))) * (1.25 - 0.25 * number)
@@ -201,7 +201,7 @@ def _add_vessels(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> N
         edge(from_x + 0.4, 0.4)
         * thick
         * np.exp(-radius / (5.5 + 2.0 * failing))
-        * edge(radius - 1.8, 0.8)
+        * edge(radius - 2.0, 0.8)
         * (0.8 + 0.5 * edge(from_y, 2.0))
     )
     view.air -= np.minimum(view.air, view.lung * ((2.6 + 1.6 * failing) * fade + 0.22) * ridges)

@@ -29,9 +29,11 @@ def expose_film(chest: ChestAnatomy, grid: FilmGrid, water: Array, metal: Array)
     water = water + scatter * edge(water - 2.5, 1.5)
     offset = chest.image_range(31, 4.6, 6.0) + 0.10 * (chest.body_depth - 21)
     scale = chest.image_range(32, 11.0, 14.5) + 1.6 * chest.portable - 1.1 * chest.south
-    # The machine sets its exposure by the patient: the abdomen comes out nearly white, whatever the habitus.
-    reference = chest.body_depth + 4.0 + scatter - 0.8 * (offset - 4.6)
     level = np.maximum(water - offset, 0.12 * water - 0.3)
+    # The machine sets its exposure by the patient: the densest part comes out nearly white, whatever the habitus.
+    step = grid.size // 32
+    densest = np.percentile(level[:, ::step, ::step], 98, axis=(1, 2), keepdims=True).astype(np.float32)
+    reference = densest * chest.image_range(89, 1.0, 1.12)
     grey = (1 - np.exp(-np.maximum(level, 0) / scale)) / (1 - np.exp(-reference / scale))
     grey = grey + (0.35 * np.maximum(1 - grey, 0) + 0.08) * (1 - np.exp(-metal / 4.0))
     grey = np.maximum(grey, 0) ** 1.12

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["add_findings"]
 
 Array = np.ndarray
-_FIRST_NUMBER = 88  # of the image's random numbers; four belong to each finding
+_FIRST_NUMBER = 92  # of the image's random numbers; four belong to each finding
 
 
 def add_findings(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> None:

@@ -45,9 +45,9 @@ class _Place:
         return (low + (high - low) * self._image[:, index])[:, None, None]
 
     def path(self, points: list[tuple[Any, Any]], half_width: float) -> Array:
-        """Return 0 to 1 along straight pieces between points, each ``(x, y)`` in cm below the apex."""
+        """Return 0 to 1 along a smooth line through points, each ``(x, y)`` in cm below the apex."""
         line = np.zeros_like(self.x)
-        for (x0, y0), (x1, y1) in pairwise(points):
+        for (x0, y0), (x1, y1) in pairwise(_rounded(points)):
             across, down = np.subtract(x1, x0), np.subtract(y1, y0)
             length = np.maximum(np.square(across) + np.square(down), 1e-6)
             share = np.clip(((self.x - x0) * across + (self.y - y0) * down) / length, 0, 1)
@@ -73,8 +73,8 @@ def _pacemaker(place: _Place) -> Array:
         (0.6, tip_y),
         (tip_x, tip_y),
     ]
-    lead = place.path(arc, 0.16)
-    return can + 9.0 * lead
+    lead = place.path(arc, 0.12)
+    return can + 11.0 * lead
 
 
 def _central_line(place: _Place) -> Array:
@@ -92,7 +92,7 @@ def _central_line(place: _Place) -> Array:
         (-2.3, 12.0),
         (-2.0, place.vary(59, 13, 15)),
     ]
-    return port + 6.5 * place.path(arc, 0.17)
+    return port + 8.0 * place.path(arc, 0.13)
 
 
 def _tubes(place: _Place) -> Array:
@@ -105,3 +105,22 @@ def _tubes(place: _Place) -> Array:
         [(-0.4, -12.0), (-0.5, 12.0), (1.2, place.stomach - 4), (4.5, place.stomach), (7.0, place.stomach + 0.5)], 0.2
     )
     return 3.2 * wall + 5.0 * stripe + 7.0 * feeding
+
+
+def _rounded(points: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Return three pieces in place of each straight one, along the Catmull-Rom spline through the points."""
+    padded = [points[0], *points, points[-1]]
+    line = [points[0]]
+    for before, start, end, after in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
+        for share in (1 / 3, 2 / 3, 1.0):
+            weights = (
+                -0.5 * share + share**2 - 0.5 * share**3,
+                1 - 2.5 * share**2 + 1.5 * share**3,
+                0.5 * share + 2 * share**2 - 1.5 * share**3,
+                -0.5 * share**2 + 0.5 * share**3,
+            )
+            corners = (before, start, end, after)
+            x = sum(weight * corner[0] for weight, corner in zip(weights, corners, strict=True))
+            y = sum(weight * corner[1] for weight, corner in zip(weights, corners, strict=True))
+            line.append((x, y))
+    return line
