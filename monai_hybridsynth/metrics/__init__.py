@@ -6,6 +6,7 @@ from monai_hybridsynth.metrics.agreement import agreement_estimate, agreement_ra
 from monai_hybridsynth.metrics.column_shape import kolmogorov_smirnov_complement, total_variation_complement
 from monai_hybridsynth.metrics.constraint_violations import missing_share_gap, violates_levels, violates_limits
 from monai_hybridsynth.metrics.estimate import (
+    REFIT_CONTRACTION,
     Estimate,
     bootstrap_estimate,
     bootstrap_weights,
@@ -25,6 +26,7 @@ from monai_hybridsynth.metrics.ranking import weighted_auroc, weighted_average_p
 from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estimate, weighted_r2
 
 __all__ = [
+    "REFIT_CONTRACTION",
     "Estimate",
     "KernelDistanceMetric",
     "agreement_estimate",

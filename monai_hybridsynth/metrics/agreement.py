@@ -40,6 +40,7 @@ def agreement_estimate(
     *,
     num_groups: int,
     confidence: float = 0.95,
+    contraction: float = 1.0,
     estimator: str = "",
 ) -> Estimate:
     """Return the agreement with its interval, or no value where real pairs carry no measurable link.
@@ -49,12 +50,15 @@ def agreement_estimate(
         replicates: the same on each bootstrap sample, each of shape ``(B, columns)``, paired by replicate.
         num_groups: patients behind the scarcer side of the comparison.
         confidence: nominal coverage.
+        contraction: that of the weights behind the replicates.
         estimator: how the scores were obtained, for the reader.
     """
     matched, shuffled, real = point
     possible = float(np.mean(np.asarray(real) - np.asarray(shuffled)))
     possible_replicates = np.mean(replicates[2] - replicates[1], axis=-1)
-    low, high = interval(possible, possible_replicates, num_groups=num_groups, confidence=confidence)
+    low, high = interval(
+        possible, possible_replicates, num_groups=num_groups, confidence=confidence, contraction=contraction
+    )
     if not low > 0:
         span = f"[{low:.3f}, {high:.3f}]" if np.isfinite(low) else "not computable"
         note = (
@@ -63,5 +67,7 @@ def agreement_estimate(
         )
         return Estimate.absent(note, n=num_groups, confidence=confidence, estimator=estimator)
     value = float(agreement_ratio(matched, shuffled, real))
-    low, high = interval(value, agreement_ratio(*replicates), num_groups=num_groups, confidence=confidence)
+    low, high = interval(
+        value, agreement_ratio(*replicates), num_groups=num_groups, confidence=confidence, contraction=contraction
+    )
     return Estimate(value, low, high, num_groups, confidence, estimator)

@@ -30,6 +30,7 @@ def utility_ratio_estimate(
     chance: float = 0.5,
     num_groups: int,
     confidence: float = 0.95,
+    contraction: float = 1.0,
     estimator: str = "",
 ) -> Estimate:
     """Return the ratio of gains with a paired interval, or no value where training on real data gains nothing.
@@ -41,9 +42,12 @@ def utility_ratio_estimate(
         chance: the score of a predictor that knows nothing (0.5 for the AUROC, 0 for explained variance).
         num_groups: patients in the test.
         confidence: nominal coverage.
+        contraction: that of the weights behind the replicates.
         estimator: how the scores were obtained, for the reader.
     """
-    low, high = interval(real - chance, replicates[1] - chance, num_groups=num_groups, confidence=confidence)
+    low, high = interval(
+        real - chance, replicates[1] - chance, num_groups=num_groups, confidence=confidence, contraction=contraction
+    )
     if not low > 0:
         span = f"[{low:.3f}, {high:.3f}]" if np.isfinite(low) else "not computable"
         note = (
@@ -52,7 +56,13 @@ def utility_ratio_estimate(
         )
         return Estimate.absent(note, n=num_groups, confidence=confidence, estimator=estimator)
     value = float(utility_ratio(synthetic, real, chance=chance))
-    low, high = interval(value, utility_ratio(*replicates, chance=chance), num_groups=num_groups, confidence=confidence)
+    low, high = interval(
+        value,
+        utility_ratio(*replicates, chance=chance),
+        num_groups=num_groups,
+        confidence=confidence,
+        contraction=contraction,
+    )
     return Estimate(value, low, high, num_groups, confidence, estimator)
 
 

@@ -109,3 +109,14 @@ def test_a_share_has_the_exact_interval():
     assert not share_estimate(0, 0).estimable
     with pytest.raises(ValueError, match=r"0 \.\.\.|between 0"):
         share_estimate(5, 4)
+
+
+def test_contracted_weights_give_the_same_interval_of_a_mean_and_lose_nobody():
+    values, groups = np.random.default_rng(1).normal(size=50), np.arange(50)
+    statistic = weighted_mean(values)
+    spans = []
+    for contraction in (1.0, 0.5):
+        weights = bootstrap_weights(groups, 20_000, seed=0, contraction=contraction)
+        spans.append(interval(float(values.mean()), statistic(weights), num_groups=50, contraction=contraction))
+    assert weights.min() == 0.5
+    assert spans[0] == pytest.approx(spans[1], abs=0.02)
