@@ -5,8 +5,8 @@ from __future__ import annotations
 from .conditioning import Conditions
 from .ctgan_synthesizer import CTGANSynthesizer
 from .latent_whitening import LatentWhitening
-from .record_table import latent_columns
 from .synthesizer import IndependentSynthesizer, RecordSynthesizer, load_synthesizer
+from .table_layout import latent_columns
 
 __all__ = [
     "CTGANSynthesizer",

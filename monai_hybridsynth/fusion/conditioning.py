@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_hybridsynth.fusion.record_table import RecordTable
+from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.column_encoding import MISSING, CategoryColumn, LabelColumn, NumericColumn
 
 __all__ = ["Conditions", "FixedColumns", "choose_candidates"]
@@ -33,7 +33,7 @@ class FixedColumns:
     flat: pd.DataFrame
 
     @classmethod
-    def read(cls, conditions: Conditions | None, layout: RecordTable, num_records: int) -> FixedColumns | None:
+    def read(cls, conditions: Conditions | None, layout: TableLayout, num_records: int) -> FixedColumns | None:
         """Check conditions; a missing value asks for a missing value (leave the column out to leave it free).
 
         Args:
@@ -63,7 +63,7 @@ class FixedColumns:
         varying = {column.name for column in layout.encoder.flat_columns}
         for name in given.columns:
             if name in layout.latent_dtypes:
-                values[name] = _latent_values(name, given[name]).astype(layout.latent_dtypes[name])
+                values[name] = _latent_values(name, given[name]).astype(np.dtype(layout.latent_dtypes[name]))
                 continue
             column = layout.encoder.column(name)
             values[name] = _checked(column, given[name])
@@ -87,8 +87,8 @@ def choose_candidates(
     """Choose for every record a candidate that meets its conditions, by rejection in growing rounds.
 
     Discrete conditions are met exactly by rejection, so the accepted candidates follow the model's conditional
-    distribution. Numbers and latents are met by the first candidate within the tolerance, else by the nearest of all tried: an
-    approximation that sharpens with the number of candidates.
+    distribution. Numbers and latents are met by the first candidate within the tolerance, else by the nearest of all
+    tried: an approximation that sharpens with the number of candidates.
 
     Args:
         draw: ``(records, round) -> candidates``, one candidate of shape ``(columns,)`` for each entry of ``records``.
@@ -96,7 +96,8 @@ def choose_candidates(
         num_records: number of records.
 
     Returns:
-        candidates of shape ``(num_records, columns)``, and for how many records no candidate met the discrete conditions.
+        candidates of shape ``(num_records, columns)``, and for how many records no candidate met the discrete
+        conditions.
     """
     best_cost = np.full(num_records, np.inf)
     best: np.ndarray | None = None
@@ -155,8 +156,8 @@ def _checked(column: NumericColumn | CategoryColumn | LabelColumn, values: pd.Se
     if not all(known):
         wrong = values[~np.array(known, dtype=bool)].iloc[0]
         raise ValueError(
-            f"conditions asks for {wrong!r} in column {column.name!r}, which was not learned; allowed: {sorted(allowed)} "
-            "(values that too few patients have are not learned)."
+            f"conditions asks for {wrong!r} in column {column.name!r}, which was not learned; allowed: "
+            f"{sorted(allowed)} (values that too few patients have are not learned)."
         )
     return values
 
@@ -176,14 +177,13 @@ def _checked_numbers(column: NumericColumn, values: pd.Series) -> pd.Series:
         if state not in column.states:
             number = column.flats[0]
             raise ValueError(
-                f"conditions asks for {value!r} in column {column.name!r}, which was not learned; allowed: {list(column.states)} with numbers "
-                f"from {number.lower:g} to {number.upper:g}."
+                f"conditions asks for {value!r} in column {column.name!r}, which was not learned; allowed: "
+                f"{list(column.states)} with numbers from {number.lower:g} to {number.upper:g}."
             )
     exact = found[states == "value"]
-    if column.dtype.lower().startswith(("int", "uint")) and (exact != np.round(exact)).any():
-        raise ValueError(
-            f"conditions asks for {exact[exact != np.round(exact)][0]!r} in column {column.name!r}; it holds whole numbers."
-        )
+    broken = exact[exact != np.round(exact)]
+    if column.dtype.lower().startswith(("int", "uint")) and len(broken):
+        raise ValueError(f"conditions asks for {broken[0]} in column {column.name!r}; it holds whole numbers.")
     if len(exact) and (exact.min() < column.flats[0].lower or exact.max() > column.flats[0].upper):
         warnings.warn(
             f"conditions asks for numbers outside the learned range of {column.name!r} ({column.flats[0].lower:g} to "
@@ -200,7 +200,7 @@ def _split(value: object, separator: str) -> set[str]:
 
 def _as_category(value: Any) -> str | None:
     """Return a category as the table holds it: numbers without a trailing ``.0``."""
-    if value is None or (np.isscalar(value) and pd.isna(value)):
+    if value is None or value is pd.NA or value != value:
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))

@@ -17,8 +17,8 @@ from monai_hybridsynth.fusion.condition_target import ConditionTarget
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, choose_candidates
 from monai_hybridsynth.fusion.ctgan_training import build_generator, fit_modes, train_generator
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
-from monai_hybridsynth.fusion.record_table import RecordTable
 from monai_hybridsynth.fusion.synthesizer import read_artifact, write_artifact
+from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.table_spans import Span, TableSpans
 from monai_hybridsynth.transforms.column_encoding import FlatColumn
 from monai_hybridsynth.transforms.published_statistics import patient_weights, published_number, published_range
@@ -65,22 +65,26 @@ BLOCK = 8192
 class CTGANSynthesizer:
     """Learn a table of records with CTGAN and draw new ones.
 
-    Presets: ``"paper"`` is the package's defaults on the raw latents; ``"tuned"`` is what kept most of the link between image and row in
+    Presets: ``"paper"`` is the package's defaults on the raw latents; ``"tuned"`` is what kept most of the link between
+        image and row in
     ``benchmarks/ctgan_pairing.py``. Every keyword overrides its preset.
 
-    What is done beyond the package: missing and censored values become states of their own (``RecordEncoder``); rows are
-    drawn in training with a probability of one over the images of their patient, so that each patient counts once, in rows,
-    category shares and column statistics; sampling runs in evaluation mode, so that a record does not depend on those drawn beside it;
-    any column can be fixed. A fixed category starts the generator from that category and keeps candidates that have it,
-    several by rejection, a number or a latent by the nearest of several hundred candidates (see ``choose_candidates``); the package's own
-    conditional sampling sets the wrong category for every discrete column but the first (upstream issue 169).
+    What is done beyond the package: missing and censored values become states of their own (``RecordEncoder``); rows
+        are
+    drawn in training with a probability of one over the images of their patient, so that each patient counts once, in
+    rows, category shares and column statistics; sampling runs in evaluation mode, so that a record does not depend on
+    those drawn beside it; any column can be fixed. A fixed category starts the generator from that category and keeps
+    candidates that have it, several by rejection, a number or a latent by the nearest of several hundred candidates
+    (see ``choose_candidates``); the package's own conditional sampling sets the wrong category for every discrete
+    column but the first (upstream issue 169).
 
     The artifact holds the generator's weights and rounded column statistics, no row, and no category that fewer than
     ``minimum_patients`` patients have.
 
     Args:
         preset: ``"paper"`` or ``"tuned"``.
-        embedding_dim, generator_dim, discriminator_dim, generator_lr, generator_decay, discriminator_lr, discriminator_decay, batch_size,
+        embedding_dim, generator_dim, discriminator_dim, generator_lr, generator_decay, discriminator_lr,
+        discriminator_decay, batch_size,
             discriminator_steps, log_frequency, epochs, pac: as in ``ctgan.CTGAN``; None takes the preset's.
         steps: generator steps; when above 0 it replaces ``epochs``, which count by the size of the table.
         max_clusters: most modes of a numeric column.
@@ -141,14 +145,15 @@ class CTGANSynthesizer:
         """Learn the joint table.
 
         Args:
-            table: parsed clinical columns, ``latent_*`` columns and, for weighting only, ``patient_id``; ``(rows, columns)``.
+            table: parsed clinical columns, ``latent_*`` columns and, for weighting only, ``patient_id``; ``(rows,
+                columns)``.
             schema: of the clinical columns.
             seed: the same table, seed and machine give the same weights.
 
         Raises:
             ValueError: if the table does not fit the schema, has missing latents or nothing that varies.
         """
-        self.layout_, flat, latents, patients = RecordTable.fit(table, schema, minimum_patients=self.minimum_patients)
+        self.layout_, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=self.minimum_patients)
         weights = patient_weights(patients)
         rng = np.random.default_rng(seed)
         self.whitening_: LatentWhitening | None = None
@@ -178,9 +183,9 @@ class CTGANSynthesizer:
 
         Args:
             num_records: how many.
-            conditions: one value per column for all records, or a table with one row per record; clinical and latent columns. Requested
-                values are returned unchanged. Where no candidate has all requested categories, those with the fewest differences
-                are taken, with a warning.
+            conditions: one value per column for all records, or a table with one row per record; clinical and latent
+                columns. Requested values are returned unchanged. Where no candidate has all requested categories, those
+                with the fewest differences are taken, with a warning.
             seed: the same seed gives the same records.
 
         Returns:
@@ -204,8 +209,8 @@ class CTGANSynthesizer:
         )
         if unmet:
             warnings.warn(
-                f"for {unmet} of {num_records} records no candidate had all requested categories; the nearest ones were taken and the "
-                "requested values written into them. Fix fewer columns, or more frequent categories.",
+                f"for {unmet} of {num_records} records no candidate had all requested categories; the nearest ones "
+                "were taken and the requested values written into them. Fix fewer columns or more frequent categories.",
                 stacklevel=2,
             )
         return fixed.write_into(self._records(chosen, rng))
@@ -231,7 +236,7 @@ class CTGANSynthesizer:
         """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did."""
         content, arrays = read_artifact(folder, cls.__name__)
         synthesizer = cls(**content["arguments"])
-        synthesizer.layout_ = RecordTable.from_dict(content["layout"])
+        synthesizer.layout_ = TableLayout.from_dict(content["layout"])
         synthesizer.spans_ = TableSpans.from_list(content["spans"])
         synthesizer.whitening_ = None
         if content["num_scores"] is not None:

@@ -144,8 +144,9 @@ def train_generator(
     """Run ``ctgan.CTGAN.fit`` on an encoded table and return its generator alone, on the CPU in evaluation mode.
 
     The global random states of Python, numpy and torch are as before afterwards. Batch-norm statistics are then taken
-    anew over the generator's own samples (with categories in their true shares), because those of the last training steps are too noisy to
-    sample with, and the batch's own would make a record depend on which others are drawn beside it.
+    anew over the generator's own samples (with categories in their true shares), because those of the last training
+    steps are too noisy to sample with, and the batch's own would make a record depend on which others are drawn beside
+    it.
 
     Args:
         spans: of the columns.

@@ -15,12 +15,13 @@ PENALTIES = tuple(float(10**power) for power in np.arange(0.0, 4.6, 0.5))
 class LatentWhitening:
     """Turn latents into the scores that a table model learns; what is left out is Gaussian noise of the same size.
 
-    The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, at most one per four
-    patients (more would let the span of the components single out the patients it was computed from), rotated so that the first
-    ``num_components`` scores carry what the clinical columns say (``directions="clinical"``: left singular vectors of a ridge regression of the
-    columns on the components, its penalty chosen per column by cross-validation over patients) or the largest variances
-    (``"principal"``). Only those are modelled. On the way back the remaining components are drawn from N(0, 1) and the part outside of
-    all components from a Gaussian of each latent's left-over variance, both independent of the row.
+    The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, at
+    most one per four patients (more would let the span of the components single out the patients it was computed from),
+    rotated so that the first ``num_components`` scores carry what the clinical columns say (``directions="clinical"``:
+    left singular vectors of a ridge regression of the columns on the components, its penalty chosen per column by
+    cross-validation over patients) or the largest variances (``"principal"``). Only those are modelled. On the way back
+    the remaining components are drawn from N(0, 1) and the part outside of all components from a Gaussian of each
+    latent's left-over variance, both independent of the row.
 
     Args:
         num_components: how many scores to keep.
@@ -104,7 +105,7 @@ class LatentWhitening:
 
 
 def _clip_outliers(latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Limit every latent to five robust spreads around its median, so that no single image rules mean and covariance."""
+    """Limit every latent to five robust spreads around its median, so that no single image rules the covariance."""
     clipped = latents.copy()
     for column in range(latents.shape[1]):
         low, middle, high = (weighted_quantile(latents[:, column], weights, level) for level in (0.25, 0.5, 0.75))

@@ -12,7 +12,8 @@ import pandas as pd
 
 import monai_hybridsynth
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
-from monai_hybridsynth.fusion.record_table import RecordTable
+from monai_hybridsynth.fusion.table_layout import TableLayout
+from monai_hybridsynth.transforms.column_encoding import LabelColumn
 from monai_hybridsynth.transforms.published_statistics import patient_weights, published_range, published_shares
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class IndependentSynthesizer:
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int = 0) -> IndependentSynthesizer:
         """Learn one histogram per column, every patient counting once; ``seed`` is unused."""
-        self.layout_, flat, latents, patients = RecordTable.fit(table, schema, minimum_patients=self.minimum_patients)
+        self.layout_, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=self.minimum_patients)
         weights = patient_weights(patients)
         self.histograms_: dict[str, dict[str, Any]] = {}
         for column in self.layout_.encoder.flat_columns:
@@ -80,9 +81,10 @@ class IndependentSynthesizer:
                 flat[column.name] = _from_histogram(self.histograms_[column.name], num_records, rng)
             else:
                 shares = np.array(column.shares) / sum(column.shares)
-                flat[column.name] = np.array(column.categories, dtype=object)[
-                    rng.choice(len(shares), size=num_records, p=shares)
-                ]
+                drawn = rng.choice(len(shares), size=num_records, p=shares)
+                flat[column.name] = np.array(column.categories, dtype=object)[drawn]
+        for name in self.layout_.encoder.names:
+            _keep_exclusive_shares(self.layout_.encoder.column(name), flat, rng)
         names = self.layout_.latent_names
         latents = np.zeros((num_records, len(names)))
         for number, name in enumerate(names):
@@ -103,7 +105,7 @@ class IndependentSynthesizer:
         """Read an artifact that ``save`` wrote."""
         content, _ = read_artifact(folder, cls.__name__)
         synthesizer = cls(**content["arguments"])
-        synthesizer.layout_ = RecordTable.from_dict(content["layout"])
+        synthesizer.layout_ = TableLayout.from_dict(content["layout"])
         synthesizer.histograms_ = content["histograms"]
         return synthesizer
 
@@ -176,6 +178,38 @@ def read_artifact(folder: str | Path, synthesizer: str | None = None) -> tuple[d
     if synthesizer is not None and content["synthesizer"] != synthesizer:
         raise ValueError(f"{folder} holds a {content['synthesizer']!r}, not a {synthesizer!r}; use load_synthesizer().")
     return content, load_file(folder / "weights.safetensors")
+
+
+def _keep_exclusive_shares(encoding: object, flat: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Draw labels again so that an exclusive label (such as "No Finding") and the others keep their shares.
+
+    The exclusive label wins when labels are joined; drawn on its own it would erase most of the others. So
+    the others are drawn among the rows without it, with shares raised accordingly.
+    """
+    if not isinstance(encoding, LabelColumn) or encoding.fallback not in encoding.exclusive:
+        return
+    alone = flat.get(f"{encoding.name}={encoding.fallback}")
+    if alone is None:
+        return
+    free = np.flatnonzero(alone == "no")
+    others = [part for part in encoding.flats if part.name in flat and part.categories == ("no", "yes")]
+    others = [part for part in others if part.name != f"{encoding.name}={encoding.fallback}"]
+    for part in others:
+        flat[part.name][:] = "no"
+    if not len(free) or not others:
+        return
+    wanted = np.clip(np.array([part.shares[1] for part in others]) * len(alone) / len(free), 1e-6, 1.0)
+    shares = wanted
+    for _ in range(50):  # shares of independent draws whose rows without any label are drawn again
+        shares = wanted * (1 - np.prod(1 - shares))
+    hits = np.zeros((len(free), len(others)), dtype=bool)
+    for _ in range(20):
+        empty = np.flatnonzero(~hits.any(axis=1))
+        hits[empty] = rng.random((len(empty), len(others))) < shares
+    empty = np.flatnonzero(~hits.any(axis=1))
+    hits[empty, rng.choice(len(others), size=len(empty), p=wanted / wanted.sum())] = True
+    for number, part in enumerate(others):
+        flat[part.name][free[hits[:, number]]] = "yes"
 
 
 def _from_histogram(histogram: dict[str, Any], num_records: int, rng: np.random.Generator) -> np.ndarray:

@@ -21,8 +21,8 @@ MODE_WIDTH = 4.0
 class Span:
     """One flat column in CTGAN's coordinates.
 
-    A discrete column is one softmax over its categories. A number is one tanh, ``(x - mean) / (width * std)``, with a softmax over its modes
-    when it has several (mode-specific normalisation, Xu et al. 2019, section 4.2: width 4).
+    A discrete column is one softmax over its categories. A number is one tanh, ``(x - mean) / (width * std)``, with a
+    softmax over its modes when it has several (mode-specific normalisation, Xu et al. 2019, section 4.2: width 4).
 
     Attributes:
         name: of the flat column.
@@ -141,8 +141,8 @@ class TableSpans:
     def choose(self, outputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Turn generator outputs (before activation) into one number per column, shape ``(rows, columns)``.
 
-        A discrete column becomes the position of a category drawn with the softmax probabilities (the largest logit after Gumbel
-        noise, as the training's Gumbel softmax has it); a number becomes its value within the limits.
+        A discrete column becomes the position of a category drawn with the softmax probabilities (the largest logit
+        after Gumbel noise, as the training's Gumbel softmax has it); a number becomes its value within the limits.
         """
         chosen = np.zeros((len(outputs), len(self.spans)), dtype=np.float64)
         for number, span in enumerate(self.spans):
@@ -181,7 +181,9 @@ class TableSpans:
         """Rebuild the spans from ``to_list``."""
         spans = []
         for entry in entries:
-            values = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
+            }
             values["lower"] = -np.inf if values["lower"] is None else values["lower"]
             values["upper"] = np.inf if values["upper"] is None else values["upper"]
             spans.append(Span(**values))

@@ -47,6 +47,12 @@ class FlatColumn:
     centre: float = 0.0
     spread: float = 1.0
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> FlatColumn:
+        """Rebuild a column from its JSON values."""
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+        return cls(**values)
+
     @property
     def is_constant(self) -> bool:
         """Whether there is nothing to model."""
@@ -66,10 +72,10 @@ class _Column:
     dtype: str
     flats: list[FlatColumn] = field(default_factory=list)
 
-    def restore(self, values: Sequence | np.ndarray | pd.Series) -> pd.Series:
+    def restore(self, values: Any) -> pd.Series:
         """Give values the dtype of the training column, where that dtype can hold them."""
         series = pd.Series(values, name=self.name)
-        dtype = "object" if self.dtype in ("category", "string", "str") and series.isna().all() else self.dtype
+        dtype: Any = "object" if self.dtype in ("category", "string", "str") and series.isna().all() else self.dtype
         if dtype.lower().startswith(("int", "uint")) and dtype[0].islower() and series.isna().any():
             dtype = "Int64"
         return series.astype(dtype)
@@ -114,7 +120,7 @@ class CategoryColumn(_Column):
     """A binary, categorical or ordinal column."""
 
     def flatten(self, values: pd.Series) -> dict[str, np.ndarray]:
-        """Return categories as strings, ``<missing>`` among them; a category not learned becomes missing or the most frequent one."""
+        """Return categories as strings; one that was not learned becomes ``<missing>`` or the most frequent one."""
         flat = self.flats[0]
         known = flat.categories or ()
         fallback = MISSING if MISSING in known else known[int(np.argmax(flat.shares))]
@@ -124,7 +130,9 @@ class CategoryColumn(_Column):
     def unflatten(self, flat: dict[str, np.ndarray]) -> pd.Series:
         """Return the column with its missing values back."""
         found = np.asarray(flat[self.flats[0].name], dtype=object)
-        return self.restore(np.where(found == MISSING, None, found))
+        found = found.copy()
+        found[found == MISSING] = None
+        return self.restore(found)
 
 
 @dataclass
@@ -156,7 +164,7 @@ class LabelColumn(_Column):
         state = self.flats[-1]
         found = np.array(["missing" if s is None else "value" for s in sets], dtype=object)
         flat[state.name] = np.where(
-            np.isin(found, state.categories), found, (state.categories or ("value",))[0]
+            np.isin(found, state.categories or ()), found, (state.categories or ("value",))[0]
         ).astype(object)
         return flat
 
@@ -195,7 +203,8 @@ def fit_column(
     if spec.kind == "multilabel":
         return _fit_labels(values, spec, patients, weights, minimum_patients)
     raise ValueError(
-        f"column {spec.name!r} has kind {spec.kind!r}, which cannot be modelled; give it the role 'excluded' in schema.json."
+        f"column {spec.name!r} has kind {spec.kind!r}, which cannot be modelled; give it the role 'excluded' in the "
+        "schema."
     )
 
 
@@ -219,8 +228,8 @@ def _fit_discrete(
     kept = [value for value in present if patients_with(values == value, patients) >= minimum_patients]
     if not kept:
         warnings.warn(
-            f"no value of {name!r} is shared by {minimum_patients} patients, so it is returned as missing; exclude the column, "
-            "merge its categories or lower minimum_patients.",
+            f"no value of {name!r} is shared by {minimum_patients} patients, so it is returned as missing; exclude the "
+            "column, merge its categories or lower minimum_patients.",
             stacklevel=5,
         )
         return FlatColumn(name, categories=("missing" if name.endswith(":state") else MISSING,), shares=(1.0,))
@@ -281,7 +290,7 @@ def _fit_labels(
     values: pd.Series, spec: RecordField, patients: np.ndarray, weights: np.ndarray, minimum_patients: int
 ) -> LabelColumn:
     """Learn the labels of a multi-label column, which of them exclude others and whether rows always have one."""
-    separator = spec.separator or "|"
+    separator, declared = spec.separator or "|", getattr(spec, "empty_label", None)
     sets = label_sets(values, separator)
     state = _fit_discrete(
         f"{spec.name}:state",
@@ -305,7 +314,8 @@ def _fit_labels(
             )
         )
         beside = np.array([s is not None and label in s and len(s) > 1 for s in sets])
-        if patients_with(beside, patients) < minimum_patients and beside.sum() < 0.05 * has.sum():
+        rare = patients_with(beside, patients) < minimum_patients and beside.sum() < 0.05 * has.sum()
+        if label == declared or (declared is None and rare):
             exclusive.append((float(counts[1]), label))
     empty = np.array([s is not None and not s for s in sets])
     fallback = None
@@ -314,5 +324,5 @@ def _fit_labels(
             flats, key=lambda flat: flat.shares[-1] if flat.categories and flat.categories[-1] == "yes" else 0.0
         )
         fallback = max(exclusive)[1] if exclusive else frequent.name[len(spec.name) + 1 :]
-    alone = tuple(label for _, label in exclusive) if len(sets) else ()
+    alone = tuple(label for _, label in exclusive)
     return LabelColumn(spec.name, str(values.dtype), [*flats, state], separator, alone, fallback)

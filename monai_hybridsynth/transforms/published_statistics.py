@@ -46,9 +46,9 @@ def published_number(value: float, *, digits: int = 3) -> float:
 def published_range(values: np.ndarray, patients: np.ndarray, *, minimum_patients: int) -> tuple[float, float]:
     """Return a rounded range whose two ends each stand for at least ``minimum_patients`` patients.
 
-    The ends are the first and the last percentile over patients, or the ``minimum_patients``-th most extreme patient when
-    that lies further inside, rounded outwards to a twentieth of the range (a step of 1, 2 or 5 times a power of ten). With fewer than four
-    times ``minimum_patients`` patients the rank is a quarter of them.
+    The ends are the first and the last percentile over patients, or the ``minimum_patients``-th most extreme patient
+    when that lies further inside, rounded outwards to a twentieth of the range (a step of 1, 2 or 5 times a power of
+    ten). With fewer than four times ``minimum_patients`` patients the rank is a quarter of them.
 
     Args:
         values: finite numbers, shape ``(rows,)``.

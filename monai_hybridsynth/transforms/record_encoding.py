@@ -29,19 +29,19 @@ _KINDS = {kind.__name__: kind for kind in (NumericColumn, CategoryColumn, LabelC
 class RecordEncoder:
     """Encode parsed clinical rows as complete flat columns (for a table model) or vectors (for a network).
 
-    A number becomes a complete number, imputed by the median (a censored one by the end it passed), and, when values can be missing
-    or beyond a detection limit, a discrete column ``<name>:state`` with the states ``value``, ``missing``, ``below``, ``above``. A
-    multi-label column becomes one yes/no column ``<name>=<label>`` per label. What never varies is not in the flat table and is
-    put back on the way out.
+    A number becomes a complete number, imputed by the median (a censored one by the end it passed), and, when values
+    can be missing or beyond a detection limit, a discrete column ``<name>:state`` with the states ``value``,
+    ``missing``, ``below``, ``above``. A multi-label column becomes one yes/no column ``<name>=<label>`` per label. What
+    never varies is not in the flat table and is put back on the way out.
 
     What it keeps may be published: ranges are rounded and stand for several patients, categories, labels and states
-    that fewer than ``minimum_patients`` patients have are absent. Such a rare category is encoded as missing when missing
-    is known for the column, else as the most frequent category; numbers outside the range are clipped to it.
+    that fewer than ``minimum_patients`` patients have are absent. Such a rare category is encoded as missing when
+    missing is known for the column, else as the most frequent category; numbers outside the range are clipped to it.
 
     Args:
         schema: what the columns are; None only for an encoder that ``from_dict`` fills.
-        minimum_patients: patients that must have a category before it is learned. Not stated in a paper: five is the usual
-            lower limit of published health tables.
+        minimum_patients: patients that must have a category before it is learned. Not stated in a paper: five is the
+            usual lower limit of published health tables.
 
     Example:
         >>> encoder = RecordEncoder(schema).fit(table)
@@ -147,11 +147,12 @@ class RecordEncoder:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def inverse(self, vectors: np.ndarray) -> pd.DataFrame:
-        """Return the rows that vectors of shape ``(rows, len(vector_names))`` stand for; one-hot parts by their largest entry."""
+        """Return the rows that vectors ``(rows, vector_names)`` stand for; one-hot parts by their largest entry."""
         vectors = np.asarray(vectors, dtype=float)
         if vectors.ndim != 2 or vectors.shape[1] != len(self.vector_names):
             raise ValueError(
-                f"expected vectors of shape (rows, {len(self.vector_names)}), got {vectors.shape}; encode with the same fitted RecordEncoder."
+                f"expected vectors of shape (rows, {len(self.vector_names)}), got {vectors.shape}; encode with the "
+                "same fitted RecordEncoder."
             )
         flat: dict[str, Any] = {}
         start = 0
@@ -180,10 +181,7 @@ class RecordEncoder:
         for entry in content["columns"]:
             entry = {name: tuple(value) if name == "exclusive" else value for name, value in entry.items()}
             kind = _KINDS[entry.pop("encoding")]
-            flats = [
-                FlatColumn(**{name: tuple(value) if isinstance(value, list) else value for name, value in flat.items()})
-                for flat in entry.pop("flats")
-            ]
+            flats = [FlatColumn.from_dict(flat) for flat in entry.pop("flats")]
             encoder.columns_.append(kind(flats=flats, **entry))
         return encoder
 

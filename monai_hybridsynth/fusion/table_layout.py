@@ -14,7 +14,7 @@ from monai_hybridsynth.transforms.record_encoding import RecordEncoder, row_pati
 if TYPE_CHECKING:
     from monai_hybridsynth.data.record_schema import RecordSchema
 
-__all__ = ["RecordTable", "latent_columns"]
+__all__ = ["TableLayout", "latent_columns"]
 
 _LATENT = re.compile(r"latent_\d+")
 
@@ -24,7 +24,7 @@ def latent_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if isinstance(name, str) and _LATENT.fullmatch(name)]
 
 
-class RecordTable:
+class TableLayout:
     """The layout of a latent table: which columns come back, in which order and with which dtypes.
 
     Args:
@@ -41,11 +41,12 @@ class RecordTable:
     @classmethod
     def fit(
         cls, table: pd.DataFrame, schema: RecordSchema, *, minimum_patients: int
-    ) -> tuple[RecordTable, pd.DataFrame, np.ndarray, np.ndarray]:
+    ) -> tuple[TableLayout, pd.DataFrame, np.ndarray, np.ndarray]:
         """Check a table and learn its layout.
 
         Returns:
-            the layout; the flat clinical columns; the latents, float64 ``(rows, latents)``; one patient identifier per row.
+            the layout; the flat clinical columns; the latents, float64 ``(rows, latents)``; one patient identifier per
+            row.
 
         Raises:
             ValueError: if columns are absent, exist twice, or latents are missing or not finite.
@@ -66,7 +67,8 @@ class RecordTable:
         if len(bad):
             row, column = bad[0]
             raise ValueError(
-                f"{len(bad)} latent values are not finite, the first in row {row}, column {latents[column]!r}; encode those images again."
+                f"{len(bad)} latent values are not finite, the first in row {row}, column {latents[column]!r}; encode "
+                "those images again."
             )
         clinical = set(encoder.names)
         order = [name for name in table.columns if name in clinical or name in latents]
@@ -93,6 +95,6 @@ class RecordTable:
         return {"encoder": self.encoder.to_dict(), "order": self.order, "latent_dtypes": self.latent_dtypes}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> RecordTable:
+    def from_dict(cls, content: dict[str, Any]) -> TableLayout:
         """Rebuild a layout from ``to_dict``."""
         return cls(RecordEncoder.from_dict(content["encoder"]), content["order"], content["latent_dtypes"])
