@@ -44,3 +44,4 @@ class WeightExport:
             state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
             torch.save(state, self.folder / f"{name}.pt")
             save_file(state, self.folder / f"{name}.safetensors")
+            (self.folder / f"{name}.safetensors").chmod(0o644)  # safetensors writes files that only the owner may read

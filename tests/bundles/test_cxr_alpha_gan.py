@@ -241,7 +241,8 @@ def first_code(run, seed):
 
 
 @pytest.mark.parametrize("kind", sorted(CHANGES))
-def test_every_top_level_key_takes_effect(bundle, small, kind):
+def test_every_top_level_key_takes_effect(bundle, small, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # relative folders below are made where the process stands
     keys = set(config(bundle, kind)) - SECTIONS
     assert keys == set(CHANGES[kind]), "every key of the config needs a line in this test"
     for key, (value, read) in CHANGES[kind].items():

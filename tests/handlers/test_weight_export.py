@@ -17,6 +17,7 @@ def test_both_files_hold_the_weights_and_nothing_else(tmp_path):
     engine.run([0], max_epochs=1)
     loaded = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     safe = load_file(tmp_path / "models" / "model.safetensors")
+    assert (tmp_path / "models" / "model.safetensors").stat().st_mode & 0o777 == 0o644
     assert set(loaded) == set(safe) == set(network.state_dict())
     for name, value in network.state_dict().items():
         assert torch.equal(loaded[name], value)
