@@ -107,7 +107,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             progress=progress,
             **shared,
         )
-    print(prepared.to_text())  # noqa: T201
+    print(prepared.to_text())
     return CLEAN
 
 
@@ -122,7 +122,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         features=arguments.features,
         seed=arguments.seed,
     )
-    print(f"Written to {arguments.out}: metrics.json, report/index.html")  # noqa: T201
+    print(f"Written to {arguments.out}: metrics.json, report/index.html")
     return CLEAN
 
 
@@ -131,9 +131,10 @@ def _audit(arguments: argparse.Namespace) -> int:
 
     findings = audit_release(arguments.path, against=arguments.against)
     for finding in findings:
-        print(finding)  # noqa: T201
-    print(f"{len(findings)} findings" if findings else "nothing found")  # noqa: T201
-    return FOUND if findings else CLEAN
+        print(finding)
+    count = sum(finding.counts for finding in findings)
+    print(f"{count} findings" if count else "nothing found")
+    return FOUND if count else CLEAN
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except (ValueError, OSError, TypeError) as error:
-        print(f"monai_hybridsynth {parsed.command}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"monai_hybridsynth {parsed.command}: {error}", file=sys.stderr)
         return UNUSABLE
 
 

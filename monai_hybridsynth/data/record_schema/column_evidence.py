@@ -14,6 +14,8 @@ from .value_parsing import as_text, is_missing, parse_numbers
 
 __all__ = ["ColumnEvidence", "TableEvidence", "name_words"]
 
+_MOST_LOOKED_AT = 300
+
 
 def name_words(name: str) -> tuple[str, ...]:
     """Return a column name in lower-case words: "OriginalImageWidth", "patient_id", "Follow-up #" come apart.
@@ -143,10 +145,11 @@ class ColumnEvidence:
     @cached_property
     def decimal_char(self) -> str:
         """The decimal sign: a comma where every broken number has one and none can be a thousands separator."""
-        spellings = pd.Series(self.counts.index, dtype=object).astype(str)
-        commas = spellings[spellings.str.fullmatch(r"[+-]?\d+,\d+")]
-        thousands = commas.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}").all()
-        return "," if len(commas) and not thousands and not spellings.str.fullmatch(r"[+-]?\d*\.\d+").any() else "."
+        spellings = [str(value) for value in self.counts.index]
+        commas = [value for value in spellings if "," in value and re.fullmatch(r"[+-]?\d+,\d+", value)]
+        if not commas or any(re.fullmatch(r"[+-]?\d*\.\d+", value) for value in spellings):
+            return "."
+        return "." if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", value) for value in commas) else ","
 
     @cached_property
     def number_share(self) -> float:
@@ -169,10 +172,18 @@ class ColumnEvidence:
         """Whether most values are DICOM ages such as "060Y"."""
         return self.share_matching(r"\d{1,3}\s*[YyMmWwDd]") > 0.5
 
+    @cached_property
+    def _sample(self) -> tuple[list[str], np.ndarray]:
+        """Up to 300 distinct spellings, evenly spaced from the commonest to the rarest, with how often each occurs."""
+        step = max(1, -(-self.num_distinct // _MOST_LOOKED_AT))
+        return [str(value) for value in self.counts.index[::step]], self.counts.to_numpy()[::step]
+
     def share_matching(self, pattern: str) -> float:
-        """Return the share of the filled rows whose whole value matches a regular expression."""
-        spellings = pd.Series(self.counts.index, dtype=object).astype(str)
-        return float(self.counts[spellings.str.fullmatch(pattern).to_numpy()].sum() / max(self.num_filled, 1))
+        """Return the share of the filled rows whose whole value matches a regular expression, from a sample of them."""
+        spellings, counts = self._sample
+        matches = re.compile(pattern).fullmatch
+        hits = np.fromiter((matches(value) is not None for value in spellings), dtype=bool, count=len(spellings))
+        return float(counts[hits].sum() / max(counts.sum(), 1))
 
     def has_words(self, *wanted: str) -> bool:
         """Return whether the name holds any of the words."""

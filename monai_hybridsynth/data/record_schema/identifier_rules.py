@@ -44,6 +44,8 @@ def identifier_reason(column: ColumnEvidence) -> str | None:
         _is_a_running_number,
         _says_so,
     )
+    if _is_measured(column):
+        return _names_a_person(column)
     for rule in rules:
         reason = rule(column)
         if reason:
@@ -93,7 +95,7 @@ def _is_a_registered_code(column: ColumnEvidence) -> str | None:
 
 
 def _is_the_patient_id(column: ColumnEvidence) -> str | None:
-    if column.patients is None or column.num_distinct < 3 or _is_measured(column) or not column.is_constant_in_patient:
+    if column.patients is None or column.num_distinct < 3 or not column.is_constant_in_patient:
         return None
     if (column.filled.to_numpy() == column.patients.to_numpy()).all():
         return "it repeats the patient id"
@@ -111,7 +113,7 @@ def _stands_in_the_image_name(column: ColumnEvidence) -> str | None:
     if column.table.images is None or column.num_distinct < _MANY:
         return None
     # Only codes and numbers: a class or finding may well be part of a file name without identifying it.
-    if column.share_matching(r".*\d.*") < 0.9 or (column.number_share > 0.9 and known_quantity(column)):
+    if column.share_matching(r".*\d.*") < 0.9:
         return None
     rows = np.flatnonzero(column.present)
     texts, numbers = column.table.image_texts, column.table.image_numbers
@@ -123,7 +125,7 @@ def _stands_in_the_image_name(column: ColumnEvidence) -> str | None:
 
 
 def _is_a_unique_code(column: ColumnEvidence) -> str | None:
-    if _is_measured(column) or column.num_distinct < _MANY:
+    if column.num_distinct < _MANY:
         return None
     if column.number_share < 0.5:
         worded = column.share_matching(r".*[^\W\d_]{2,}\s+[^\W\d_]{2,}.*")
@@ -140,7 +142,7 @@ def _is_a_unique_code(column: ColumnEvidence) -> str | None:
 
 
 def _is_a_running_number(column: ColumnEvidence) -> str | None:
-    if column.number_share < 0.95 or not column.is_whole or _is_measured(column) or column.num_distinct < _MANY:
+    if column.number_share < 0.95 or not column.is_whole or column.num_distinct < _MANY:
         return None
     low, high = column.finite.min(), column.finite.max()
     if column.uniqueness >= 0.95 and high - low + 1 <= 1.2 * column.num_distinct:
@@ -161,7 +163,7 @@ def _says_so(column: ColumnEvidence) -> str | None:
     if words & {"uid", "uuid", "guid", "accession"} or (words & {"id"} and words & set(_NUMBERED)):
         return "its name says that it identifies something"
     numbering = words & set(_NUMBERING) and words & set(_NUMBERED) and "of" not in words
-    if numbering and column.num_distinct >= _MANY and not _is_measured(column):
+    if numbering and column.num_distinct >= _MANY:
         return "its name says that it numbers patients, studies or images"
     if words & {"id", "identifier"} and column.uniqueness > 0.3 and column.num_distinct >= _MANY:
         return "its name says that it identifies something, and its values rarely repeat"

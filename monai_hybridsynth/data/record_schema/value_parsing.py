@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,9 @@ from .record_problem import RecordProblem
 
 __all__ = ["ParsedColumn", "as_text", "canonical_text", "is_missing", "parse_column", "parse_numbers"]
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_INFINITE = r"[+-]?inf(?:inity)?"
-_AGE = r"(\d{1,3})\s*([YyMmWwDd])"
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?[iI]nf(?:inity)?")
+_AGE = re.compile(r"(\d{1,3})\s*([YyMmWwDd])")
+_LIMIT = re.compile(r"([<>])=?\s*[+-]?\d*\.?\d+")
 _YEARS_PER = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
@@ -85,23 +86,32 @@ def parse_numbers(values: pd.Series, field: RecordField) -> tuple[pd.Series, pd.
         numbers = pd.Series(values.to_numpy(dtype="float64", na_value=np.nan), index=values.index)
         return numbers, pd.Series(False, index=values.index)
     text = as_text(values)
-    missing = is_missing(text, field.missing_values)
-    plain = text.where(~missing, "").astype(str)
-    if field.decimal_char == ",":
-        plain = plain.str.replace(",", ".", regex=False)
-    numbers = pd.Series(np.nan, index=values.index, dtype="float64")
-    readable = plain.str.fullmatch(_NUMBER) | plain.str.fullmatch(_INFINITE, case=False)
-    numbers[readable] = plain[readable].astype("float64")
-    if field.unit == "a":
-        ages = plain.str.extract(rf"^{_AGE}$")
-        aged = ages[0].notna()
-        numbers[aged] = ages.loc[aged, 0].astype("float64") * ages.loc[aged, 1].str.upper().map(_YEARS_PER)
-        readable |= aged
-    if field.censored:
-        limits = plain.str.extract(rf"^([<>])=?\s*{_NUMBER}$")[0]
-        numbers[limits == "<"], numbers[limits == ">"] = -np.inf, np.inf
-        readable |= limits.notna()
-    return numbers, ~missing & ~readable
+    codes, distinct = pd.factorize(text)
+    numbers = np.full(len(distinct) + 1, np.nan)
+    unreadable = np.zeros(len(distinct) + 1, dtype=bool)
+    for position, spelling in enumerate(distinct):
+        if spelling in field.missing_values:
+            continue
+        number = _read_number(spelling, field)
+        unreadable[position] = number is None
+        numbers[position] = np.nan if number is None else number
+    return pd.Series(numbers[codes], index=values.index), pd.Series(unreadable[codes], index=values.index)
+
+
+def _read_number(text: str, field: RecordField) -> float | None:
+    """Return the number that a spelling stands for, or None."""
+    plain = text.replace(",", ".") if field.decimal_char == "," else text
+    if _NUMBER.fullmatch(plain):
+        return float(plain)
+    age = _AGE.fullmatch(plain) if field.unit == "a" else None
+    if age:
+        years = int(age[1]) * _YEARS_PER[age[2].upper()]
+        # An age in whole years counts completed years, so "007M" is 0.
+        return float(int(years)) if field.kind == "integer" else years
+    limit = _LIMIT.fullmatch(plain) if field.censored else None
+    if limit:
+        return -np.inf if limit[1] == "<" else np.inf
+    return None
 
 
 def parse_column(values: pd.Series, field: RecordField, *, source: str = "table", rows: Any = None) -> ParsedColumn:
@@ -149,9 +159,6 @@ def parse_column(values: pd.Series, field: RecordField, *, source: str = "table"
 
 def _numeric(values: pd.Series, field: RecordField) -> tuple[pd.Series, list[str | None]]:
     numbers, unreadable = parse_numbers(values, field)
-    if field.kind == "integer" and field.unit == "a":
-        # An age in whole years counts completed years, so "007M" is 0.
-        numbers = np.floor(numbers)
     infinite = np.isinf(numbers) & (not field.censored)
     fraction = (field.kind == "integer") & np.isfinite(numbers) & (numbers != np.floor(numbers))
     low = (
