@@ -1,0 +1,162 @@
+"""A cohort as the evaluation sees it: its rows, its image features, its patients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from monai_hybridsynth.data import Cohort, RecordSchema, read_cohort
+from monai_hybridsynth.metrics import record_weights
+from monai_hybridsynth.transforms import load_images
+
+__all__ = ["JudgedCohort", "embed_cohort", "read_real_cohort", "read_synthetic_cohort", "tolerant_schema"]
+
+IMAGES_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class JudgedCohort:
+    """One cohort with everything the metrics need.
+
+    Attributes:
+        name: as it stands in metrics.json.
+        role: ``train``, ``holdout`` or ``synthetic``.
+        cohort: the folder, read.
+        features: embedded images, float64 ``(rows, F)``.
+        groups: patient of each row; every row its own where the cohort names no patients.
+        manifest: the synthetic cohort's ``manifest.json``, if any.
+    """
+
+    name: str
+    role: str
+    cohort: Cohort
+    features: np.ndarray
+    groups: np.ndarray
+    manifest: dict[str, Any] | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Parsed rows."""
+        return self.cohort.table
+
+    @property
+    def weights(self) -> np.ndarray:
+        """One per patient, shared by the patient's rows, shape ``(rows,)``."""
+        return record_weights(self.groups)
+
+    @property
+    def num_groups(self) -> int:
+        """Patients of a real cohort, records of a synthetic one."""
+        return len(np.unique(self.groups))
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.cohort)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what metrics.json says about the cohort."""
+        named = self.cohort.schema.group_name in self.table.columns if self.cohort.schema.group_name else False
+        return {
+            "role": self.role,
+            "records": len(self),
+            "patients": self.num_groups if named else None,
+            "manifest": self.manifest,
+        }
+
+
+def tolerant_schema(schema: RecordSchema) -> RecordSchema:
+    """Return the schema without limits, categories and required values.
+
+    A synthetic cohort that breaks a constraint shall be read and counted, not refused.
+    """
+    fields = []
+    for entry in schema:
+        if entry.is_modelled:
+            entry = replace(
+                entry,
+                minimum=None,
+                maximum=None,
+                enum=entry.enum if entry.kind == "ordinal" else None,
+                required=False,
+                on_invalid="missing",
+                blank_means=None,
+                derive=None,
+            )
+        fields.append(entry)
+    return RecordSchema(fields, schema.image)
+
+
+def read_real_cohort(folder: str | Path, *, schema: RecordSchema | None = None) -> Cohort:
+    """Return a prepared cohort; the schema of the training cohort reads the holdout too."""
+    cohort = read_cohort(folder, schema=schema)
+    if not len(cohort):
+        raise ValueError(f"{folder} has no records; evaluation needs at least one.")
+    return cohort
+
+
+def read_synthetic_cohort(folder: str | Path, schema: RecordSchema) -> tuple[Cohort, dict[str, Any] | None]:
+    """Return a synthetic cohort read with the training cohort's columns and its own image scaling, and its manifest.
+
+    Args:
+        folder: synthetic cohort folder.
+        schema: of the training cohort.
+
+    Raises:
+        CohortError: if a column of the schema is absent.
+    """
+    folder = Path(folder)
+    own = folder / "schema.json"
+    image = RecordSchema.load(own).image if own.is_file() else schema.image
+    cohort = read_cohort(folder, schema=tolerant_schema(schema).with_image(image))
+    if not len(cohort):
+        raise ValueError(f"{folder} has no records; evaluation needs at least one.")
+    manifest = folder / "manifest.json"
+    return cohort, json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
+
+
+def row_groups(cohort: Cohort, role: str) -> np.ndarray:
+    """Return each row's patient, object ``(rows,)``; a row without one stands alone."""
+    name = cohort.schema.group_name
+    rows = np.array([f"{role} row {position}" for position in range(len(cohort))], dtype=object)
+    if role == "synthetic" or name is None or name not in cohort.table.columns:
+        return rows
+    patients = cohort.table[name]
+    return np.where(patients.isna(), rows, patients.astype(str)).astype(object)
+
+
+def embed_cohort(
+    cohort: Cohort,
+    features: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    name: str,
+    role: str,
+    spatial_size: int,
+    manifest: dict[str, Any] | None = None,
+    progress: Callable[[int], Any] = lambda done: None,
+) -> JudgedCohort:
+    """Embed a cohort's images block by block, so that memory does not grow with the cohort.
+
+    Args:
+        cohort: read cohort.
+        features: frozen embedding, images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``.
+        name: as it stands in metrics.json.
+        role: ``train``, ``holdout`` or ``synthetic``.
+        spatial_size: edge of the images that ``features`` takes.
+        manifest: of a synthetic cohort.
+        progress: called with the number of images just embedded.
+    """
+    blocks = []
+    for start in range(0, len(cohort), IMAGES_AT_ONCE):
+        paths = cohort.image_paths[start : start + IMAGES_AT_ONCE]
+        with torch.no_grad():
+            embedded = features(load_images(paths, cohort.schema.image, spatial_size=spatial_size))
+        blocks.append(embedded.double().numpy())
+        progress(len(paths))
+    return JudgedCohort(name, role, cohort, np.concatenate(blocks), row_groups(cohort, role), manifest)
