@@ -1,0 +1,290 @@
+"""How far CTGAN keeps the link between image and row: presets, latent sizes, pac and steps on one cohort.
+
+python benchmarks/ctgan_pairing.py --cohort COHORT --pool POOL [--exclude CSV] --out RESULTS.json \
+    --judge "View Position" "Patient Gender" "Finding_Labels=No Finding" "Finding_Labels=Effusion" "Patient Age"
+
+Latents are the principal components of the pool's images, or those of a trained encoder (``--encoder``). Every result
+is kept in ``--out`` as soon as it is there; the same command goes on where it stopped. Configurations are compared on
+an inner split of the training patients (``--split inner``), the chosen ones on patients that no choice has seen
+(``--split outer``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from monai_hybridsynth.data import Cohort, read_cohort
+from monai_hybridsynth.fusion import CTGANSynthesizer, IndependentSynthesizer, latent_columns
+from monai_hybridsynth.transforms import RecordEncoder, load_images
+
+SMALL = {
+    "preset": "tuned",
+    "generator_dim": [128, 128],
+    "discriminator_dim": [128, 128],
+    "generator_lr": 1e-3,
+    "discriminator_lr": 1e-3,
+    "batch_size": 200,
+    "steps": 1000,
+    "latent_components": 16,
+    "pac": 1,
+}
+# What was tried on the inner split to find `tuned`.
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    f"{directions} {components}, pac {pac}": SMALL
+    | {"latent_components": components, "latent_directions": directions, "pac": pac}
+    for directions in ("clinical", "principal")
+    for components in (16, 32, 64)
+    for pac in (1, 10)
+}
+CONFIGURATIONS |= {
+    "raw 128 without modes": SMALL | {"latent_components": 0, "latent_modes": False},
+    "clinical 16, 3000 steps": SMALL | {"steps": 3000},
+    "principal 32, 3000 steps": SMALL | {"latent_components": 32, "latent_directions": "principal", "steps": 3000},
+    "clinical 16, batch 60": SMALL | {"batch_size": 60},
+    "clinical 16, batch 500": SMALL | {"batch_size": 500},
+    "clinical 16, rate 2e-4": SMALL | {"generator_lr": 2e-4, "discriminator_lr": 2e-4},
+    "clinical 16, 3 critic steps": SMALL | {"discriminator_steps": 3},
+    "clinical 8": SMALL | {"latent_components": 8},
+    "tuned": {"preset": "tuned"},
+    "paper": {"preset": "paper"},
+}
+
+
+def main() -> None:
+    """Run what is asked for and not yet in the results."""
+    options = _arguments()
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    table, cohort = _latent_table(options)
+    for seed in options.seeds:
+        parts = _split(table, cohort, seed=seed, inner=options.split == "inner")
+        for name in options.configurations:
+            key = f"{options.split} {seed} {name}"
+            if key in results:
+                continue
+            arguments = json.loads(name) if name.startswith("{") else CONFIGURATIONS.get(name, {})
+            results[key] = {"arguments": arguments} | _measure(name, arguments, *parts, cohort, options.judge, seed)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(results, indent=1))
+            print(key, _line(results[key]), flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cohort", type=Path, required=True, help="cohort folder")
+    parser.add_argument("--pool", type=Path, help="public images of which principal components are taken")
+    parser.add_argument("--pool-prefix", default="images/", help="take pool images whose path starts so")
+    parser.add_argument("--exclude", type=Path, help="CSV with a column `image`: pool images to leave out")
+    parser.add_argument("--encoder", type=Path, help="latents (.npz with `latents`, in row order) instead of a pool")
+    parser.add_argument("--judge", nargs="+", required=True, help="columns, or column=category, that probes predict")
+    parser.add_argument("--split", choices=("inner", "outer"), default="inner")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--configurations", nargs="+", default=["real", "shuffled", "independent", *CONFIGURATIONS])
+    parser.add_argument("--out", type=Path, required=True, help="JSON with all results so far")
+    return parser.parse_args()
+
+
+def _latent_table(options: argparse.Namespace) -> tuple[pd.DataFrame, Cohort]:
+    """Return the cohort's rows with 128 latent columns."""
+    cohort = read_cohort(options.cohort)
+    kept = options.out.parent / f"{options.out.stem}.latents.npz"
+    if options.encoder is not None:
+        latents = np.load(options.encoder)["latents"]
+    elif kept.exists():
+        latents = np.load(kept)["latents"]
+    else:
+        names = pd.read_csv(options.pool / "records.csv", dtype=str)["image"]
+        excluded = set(pd.read_csv(options.exclude)["image"]) if options.exclude else set()
+        paths = [options.pool / n for n in names if n.startswith(options.pool_prefix) and n not in excluded]
+        pool = load_images(paths, cohort.schema.image, spatial_size=64).flatten(1).numpy()
+        images = load_images(cohort.image_paths, cohort.schema.image, spatial_size=64).flatten(1).numpy()
+        latents = PCA(128, random_state=0).fit(pool).transform(images)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, latents=latents)
+    columns = {f"latent_{number:03d}": latents[:, number].astype(np.float32) for number in range(latents.shape[1])}
+    return pd.concat([cohort.table.reset_index(drop=True), pd.DataFrame(columns)], axis=1), cohort
+
+
+def _split(table: pd.DataFrame, cohort: Cohort, *, seed: int, inner: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split by patient: a quarter is tested; ``inner`` splits the remaining three quarters (of seed 0) again."""
+    group = cohort.schema.group_name or "patient_id"
+    patients = np.random.default_rng(2023).permutation(sorted(table[group].unique()))
+    outer = set(patients[: len(patients) // 4])
+    if inner:
+        rest = np.random.default_rng(seed).permutation([patient for patient in patients if patient not in outer])
+        table = table[~table[group].isin(outer)]
+        outer = set(rest[: len(rest) // 3])
+    elif seed:
+        # Further outer splits are drawn anew; they measure how much one split says, not a fresh test of the choice.
+        outer = set(np.random.default_rng(seed).permutation(patients)[: len(patients) // 4])
+    test = table[group].isin(outer)
+    return table[~test].reset_index(drop=True), table[test].reset_index(drop=True)
+
+
+def _measure(
+    name: str, arguments: dict, train: pd.DataFrame, test: pd.DataFrame, cohort: Cohort, judge: list[str], seed: int
+) -> dict[str, Any]:
+    """Fit one configuration, draw five times the training rows and let probes judge them."""
+    encoder = RecordEncoder(cohort.schema).fit(train)
+    start = time.perf_counter()
+    if name == "real":
+        synthetic = train
+    elif name == "shuffled":
+        synthetic = _shuffled(train, seed)
+    else:
+        made = IndependentSynthesizer() if name == "independent" else CTGANSynthesizer(**arguments, progress=False)
+        made.fit(train, cohort.schema, seed=seed)
+        synthetic = None
+    fitted = time.perf_counter()
+    synthetic = made.sample(5 * len(train), seed=seed + 1) if synthetic is None else synthetic
+    seconds = {"fit": round(fitted - start, 1), "sample": round(time.perf_counter() - fitted, 1)}
+    arms = [_probe(part, test, encoder, judge) for part in (synthetic, train)]
+    shuffles = [_probe(_shuffled(train, number), test, encoder, judge) for number in range(5)]
+    return _scores(arms[0], arms[1], shuffles, test, cohort, judge) | {
+        "seconds": seconds,
+        "shape": _shape(encoder, train, synthetic),
+        "nearest": _nearest(train, test, synthetic),
+    }
+
+
+def _shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows with the latents of other rows."""
+    names = latent_columns(table)
+    order = np.random.default_rng(1000 + seed).permutation(len(table))
+    return table.assign(**{name: table[name].to_numpy()[order] for name in names})
+
+
+def _target(table: pd.DataFrame, encoder: RecordEncoder, column: str) -> np.ndarray:
+    """Return one judged column: 0 or 1 for a category, else the number (NaN where it is missing)."""
+    flat = encoder.flatten(table)
+    if column in flat.columns and flat[column].dtype != object:
+        values = pd.to_numeric(table[column]).astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+        return np.where(np.isfinite(values), values, np.nan)
+    if column in flat.columns:
+        spec = next(spec for spec in encoder.flat_columns if spec.name == column)
+        return (flat[column] == (spec.categories or ("",))[-1]).to_numpy(dtype=float)
+    name, _, category = column.partition("=")
+    return (flat[name] == category).to_numpy(dtype=float)
+
+
+def _probe(train: pd.DataFrame, test: pd.DataFrame, encoder: RecordEncoder, judge: list[str]) -> dict[str, Any]:
+    """Train linear probes from latents to each judged column; return predictions on the test patients."""
+    names = latent_columns(test)
+    scaler = StandardScaler().fit(train[names])
+    inputs, tests = scaler.transform(train[names]), scaler.transform(test[names])
+    found: dict[str, Any] = {}
+    for column in judge:
+        wanted, truth = _target(train, encoder, column), _target(test, encoder, column)
+        seen, binary = np.isfinite(wanted), set(np.unique(truth[np.isfinite(truth)])) <= {0.0, 1.0}
+        # Five times the rows need five times the penalty for the same prior.
+        size = seen.sum() / 500
+        if binary and len(np.unique(wanted[seen])) < 2:
+            prediction = np.zeros(len(test))
+        elif binary:
+            model = LogisticRegression(C=0.003 / size, max_iter=500).fit(inputs[seen], wanted[seen])
+            prediction = model.decision_function(tests)
+        else:
+            prediction = Ridge(alpha=300 * size).fit(inputs[seen], wanted[seen]).predict(tests)
+        found[column] = (prediction, truth, binary)
+    return found
+
+
+def _quality(prediction: np.ndarray, truth: np.ndarray, binary: bool) -> float:
+    """Return AUC - .5, or the correlation; 0 says that nothing was learned."""
+    seen = np.isfinite(truth)
+    prediction, truth = prediction[seen], truth[seen]
+    if not binary:
+        return float(np.corrcoef(prediction, truth)[0, 1]) if prediction.std() > 0 and truth.std() > 0 else 0.0
+    positive = truth > 0.5
+    if not positive.any() or positive.all():
+        return np.nan
+    ranks = pd.Series(prediction).rank().to_numpy()
+    count = positive.sum()
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(truth) - count))) - 0.5
+
+
+def _scores(
+    arm: dict, real: dict, shuffles: list[dict], test: pd.DataFrame, cohort: Cohort, judge: list[str]
+) -> dict[str, Any]:
+    """Return qualities and the pairing score with a bootstrap interval over test patients."""
+    patients = test[cohort.schema.group_name or "patient_id"].to_numpy()
+    unique, position = np.unique(patients, return_inverse=True)
+    rows_of = [np.flatnonzero(position == number) for number in range(len(unique))]
+    rng = np.random.default_rng(0)
+    draws = [np.arange(len(test))]
+    draws += [np.concatenate([rows_of[p] for p in rng.integers(len(unique), size=len(unique))]) for _ in range(400)]
+    table = np.full((len(draws), 3, len(judge)), np.nan)
+    for number, rows in enumerate(draws):
+        for place, column in enumerate(judge):
+
+            def quality(found: dict, column: str = column, rows: np.ndarray = rows) -> float:
+                prediction, truth, binary = found[column]
+                return _quality(prediction[rows], truth[rows], binary)
+
+            table[number, :, place] = quality(arm), quality(real), np.mean([quality(one) for one in shuffles])
+    binary = [place for place, column in enumerate(judge) if real[column][2]]
+    sums = np.nansum(table[:, :, binary], axis=2)
+    score = (sums[:, 0] - sums[:, 2]) / (sums[:, 1] - sums[:, 2])
+    low, high = np.nanpercentile(score[1:], [2.5, 97.5])
+    auc = {
+        f"{what}": {
+            column: round(float(table[0, arm_number, place]) + (0.5 if place in binary else 0.0), 3)
+            for place, column in enumerate(judge)
+        }
+        for arm_number, what in enumerate(("synthetic", "real", "shuffled"))
+    }
+    return {"pairing": [round(float(value), 3) for value in (score[0], low, high)], "quality": auc}
+
+
+def _shape(encoder: RecordEncoder, train: pd.DataFrame, synthetic: pd.DataFrame) -> float:
+    """Return the mean of one minus total variation (categories) and one minus Kolmogorov-Smirnov (numbers)."""
+    left, right = encoder.flatten(train), encoder.flatten(synthetic)
+    found = []
+    for column in encoder.flat_columns:
+        if column.categories is not None:
+            shares = [part[column.name].value_counts(normalize=True) for part in (left, right)]
+            found.append(1 - 0.5 * shares[0].sub(shares[1], fill_value=0).abs().sum())
+        else:
+            grid = np.sort(left[column.name].to_numpy())
+            both = [np.sort(part[column.name].to_numpy()) for part in (left, right)]
+            steps = [np.searchsorted(values, grid, side="right") / len(values) for values in both]
+            found.append(1 - np.abs(steps[0] - steps[1]).max())
+    return round(float(np.mean(found)), 3)
+
+
+def _nearest(train: pd.DataFrame, test: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, float]:
+    """Return the median latent distance to the nearest training record, of synthetic and of held-out records."""
+    names = latent_columns(train)
+    scale = train[names].to_numpy().std(axis=0)
+    base = torch.from_numpy(train[names].to_numpy() / scale)
+    return {
+        what: round(float(torch.cdist(torch.from_numpy(part[names].to_numpy() / scale), base).amin(1).median()), 2)
+        for what, part in (("synthetic", synthetic.iloc[:2000]), ("holdout", test))
+    }
+
+
+def _line(result: dict[str, Any]) -> str:
+    """Return one result for the terminal."""
+    score, low, high = result["pairing"]
+    quality = " ".join(f"{value:.3f}" for value in result["quality"]["synthetic"].values())
+    return (
+        f"pairing {score:.2f} [{low:.2f}, {high:.2f}] | {quality} | shape {result['shape']} | "
+        f"nearest {result['nearest']} | {result['seconds']}"
+    )
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()
