@@ -48,8 +48,8 @@ def _add_fluid(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> Non
     if not volume.any():
         return
     dome = np.where(grid.left > 0.5, chest.dome[1], chest.dome[0])
-    # 75 ml blunt the angle, 300 ml reach the dome, a litre hides the lower half of the lung.
-    rise = 1.15 * np.sqrt(np.maximum(volume, 1) / 10) * (0.80 + 0.15 * chest.portable) - 1.2
+    # 75 ml blunt the angle, 300 ml reach the dome at the wall, a litre hides the lower half of the lung.
+    rise = 1.15 * np.sqrt(np.maximum(volume, 1) / 10) * (0.95 + 0.15 * chest.portable) - 1.2
     level = dome + 4.6 - rise - 0.5 * rise * view.depth**5 + 0.2 * rise * (1 - view.depth)
     soft = 0.3 + 0.9 * chest.portable
     wet = edge(grid.y - level, soft) * (volume > 0)

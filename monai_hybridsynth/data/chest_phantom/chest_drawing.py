@@ -136,7 +136,7 @@ def _project_lungs(chest: ChestAnatomy, grid: FilmGrid) -> ProjectedChest:
 def _add_mediastinum(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> None:
     """Take the heart, the great vessels, the hila and the spine out of the air; open the windpipe."""
     x, y, left = grid.x, grid.y, grid.left
-    heart = _heart(chest, grid, view)
+    heart = _heart(chest, grid)
     stalk = 2.3 + 0.5 * chest.portable + 0.012 * (chest.age_years - 50) + 1.6 * edge(y - 6, 2.0)
     stalk = stalk + 1.4 * edge(chest.apex + 2.6 - y, 0.8)
     widen = np.clip(0.26 * (y - chest.apex - 8.5), 0, 0.22 * chest.heart_width) * left
@@ -165,7 +165,7 @@ def _add_mediastinum(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) 
     view.tissue -= 2.3 * windpipe + 1.1 * bronchi
 
 
-def _heart(chest: ChestAnatomy, grid: FilmGrid, view: ProjectedChest) -> Array:
+def _heart(chest: ChestAnatomy, grid: FilmGrid) -> Array:
     """Return the heart's chord: a tilted ellipse whose full width is ``chest.heart_width``."""
     half = chest.heart_width / 2
     tilt = chest.patient_range(13, 0.50, 0.72)

@@ -53,9 +53,9 @@ def chord(distance: Array) -> Array:
     return np.sqrt(np.maximum(1 - np.square(distance), 0))
 
 
-def bar(distance: Array, half_width: float | Array, pixel: float) -> Array:
+def bar(distance: Array, half_width: float, pixel: float) -> Array:
     """Return 0 to 1 across a thin line; narrower than a pixel it keeps its total brightness, as a film does."""
-    wide = np.maximum(half_width, 0.75 * pixel)
+    wide = max(half_width, 0.75 * pixel)
     return (half_width / wide) * np.maximum(1 - np.square(distance / (1.5 * wide)), 0)
 
 
