@@ -1,7 +1,7 @@
 # make demo | test | lint | bench: each prepares .venv itself, once, and again when the pins change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format
+.PHONY: help demo prepare train synthesise evaluate test lint format bench
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -9,8 +9,10 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
 help:
-	@echo "make demo   synthetic records from the embedded cohort, into runs/demo"
-	@echo "make demo COHORT=<folder> TARGETS=<columns> [MODALITY=cxr|head_ct] [SYNTHESIZER=..] [PRESET=..] [NAME=..]"
+	@echo "make demo    synthetic records from the embedded cohort, into runs/demo"
+	@echo "make demo COHORT=<folder> TARGETS=<column,column> [MODALITY=cxr|head_ct]"
+	@echo "             [SYNTHESIZER=ctgan|independent] [PRESET=tuned|paper] [RECORDS=1000] [SEED=0] [NAME=<run>]"
+	@echo "             the same from your own cohort, into runs/<cohort>"
 	@echo "make test | lint | bench"
 
 # torch first and pinned: an unpinned one would bring several gigabytes of CUDA.
@@ -20,6 +22,69 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet -c constraints.txt --editable ".[dev]"
 	touch $@
 
+# ---- demo: prepare, train, synthesise, evaluate -------------------------------------------------------------------
+# Every stage can be killed: the same command goes on where it stood. A stage is passed over only when its output is
+# there and was made by the same command from the same input by the same code.
+COHORT ?=
+TARGETS ?=
+MODALITY ?=
+SYNTHESIZER ?= ctgan
+PRESET ?= tuned
+PHANTOM ?= 900
+RECORDS ?= 1000
+SEED ?= 0
+# Folder of encoder.pt and model.pt of your own alphaGAN; the shipped ones when empty.
+NETWORKS ?=
+NAME ?= $(if $(COHORT),$(shell basename "$(COHORT)"),demo)
+
+comma := ,
+OUT := runs/$(NAME)
+# Encoded patients and the notes of finished stages; beside the run, so that nothing of it is released by accident.
+PRIVATE := runs/.private/$(NAME)
+BUNDLE := bundles/hybrid_record_synthesis
+CONFIG = "['$(BUNDLE)/configs/$(1).json'$(if $(filter head_ct,$(MODALITY)),$(comma)'$(BUNDLE)/configs/head_ct.json')]"
+BUNDLE_RUN := $(RUN) -m monai.bundle run --bundle_root $(BUNDLE) --output_dir "$(OUT)" --seed $(SEED) \
+	$(if $(NETWORKS),--networks_dir "$(NETWORKS)")
+
+SOURCE := $(if $(COHORT),"$(COHORT)" $(if $(MODALITY),--modality $(MODALITY)),--phantom $(PHANTOM))
+TARGET_OPTIONS := $(if $(TARGETS),--target "$(subst $(comma)," --target ",$(TARGETS))")
+PREPARE := $(RUN) -m monai_hybridsynth prepare $(SOURCE) $(TARGET_OPTIONS) --seed $(SEED) --out "$(OUT)/prepared"
+EVALUATE := $(RUN) -m monai_hybridsynth evaluate --train "$(OUT)/prepared/train" --holdout "$(OUT)/prepared/holdout" \
+	--synthetic "$(OUT)/synthetic" --seed $(SEED) --out "$(OUT)"
+
+# $(call once,STAGE,WHAT IT LEAVES,COMMAND,ITS INPUT FILES AND FOLDERS)
+define once
+	@mkdir -p "$(PRIVATE)"; \
+	key=$$( { echo '$(3)'; find -L monai_hybridsynth/ $(4) -type f -not -name '*.pyc' -print0 | sort -z \
+		| xargs -0 sha256sum; } | sha256sum); \
+	if [ -e "$(2)" ] && [ "$$key" = "$$(cat "$(PRIVATE)/$(1)" 2>/dev/null)" ]; then \
+		echo "== $(1): done before"; \
+	else \
+		echo "== $(1)"; rm -f "$(PRIVATE)/$(1)"; $(3) && echo "$$key" > "$(PRIVATE)/$(1)"; \
+	fi
+endef
+
+demo: evaluate
+	@echo "== $(OUT): prepared (private), synthetic, metrics.json, report/index.html"
+
+prepare: $(READY)
+	$(call once,prepare,$(OUT)/prepared,$(PREPARE),$(if $(COHORT),"$(COHORT)"))
+
+# Training and synthesis know by themselves what they have done.
+train: prepare
+	@echo "== train"
+	@$(BUNDLE_RUN) --config_file $(call CONFIG,train) --dataset_dir "$(OUT)/prepared/train" \
+		--cache_dir "$(PRIVATE)/latents" --synthesizer "@synthesizers#$(SYNTHESIZER)" --preset $(PRESET) \
+		--progress $(if $(MAKE_TERMERR),True,False)
+
+synthesise: train
+	@echo "== synthesise"
+	@$(BUNDLE_RUN) --config_file $(call CONFIG,inference) --num_records $(RECORDS)
+
+evaluate: synthesise
+	$(call once,evaluate,$(OUT)/metrics.json,$(EVALUATE),"$(OUT)/prepared" "$(OUT)/synthetic")
+
+# ---- the project's own checks -------------------------------------------------------------------------------------
 test: $(READY)
 	$(RUN) -m pytest -n 2 --dist loadfile
 

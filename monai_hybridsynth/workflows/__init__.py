@@ -8,6 +8,7 @@ from .preparation_summary import PreparedCohort, SummaryNote
 from .prepare_cohort import prepare_cohort, prepare_phantom
 from .published_schema import published_schema
 from .record_requests import RecordRequests
+from .shipped_bundles import bundle_folder
 from .synthesise_cohort import CohortSynthesis, synthesise_cohort
 from .train_synthesizer import SynthesizerTraining
 
@@ -18,6 +19,7 @@ __all__ = [
     "RecordRequests",
     "SummaryNote",
     "SynthesizerTraining",
+    "bundle_folder",
     "digest_file",
     "digest_folder",
     "digest_network",

@@ -138,8 +138,8 @@ def encode_images(
             _check_latents(latents, images, blocks[number])
             if path is not None:
                 save_array(path, latents)
+            logger.info("encoded images %d to %d of %d", blocks[number][0] + 1, blocks[number][-1] + 1, len(images))
         done[number] = latents
-        logger.info("encoded images %d to %d of %d", blocks[number][0] + 1, blocks[number][-1] + 1, len(images))
     merged = {number: latents for part in gather_objects(done) for number, latents in part.items()}
     return np.concatenate([merged[number] for number in range(len(blocks))])
 

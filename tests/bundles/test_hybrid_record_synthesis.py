@@ -15,7 +15,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_hybridsynth.data import read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer, load_synthesizer
-from monai_hybridsynth.workflows import digest_folder, digest_network
+from monai_hybridsynth.workflows import digest_folder, digest_network, prepare_phantom
 
 
 @pytest.fixture
@@ -215,3 +215,28 @@ def test_two_processes_train_what_one_does(bundle, small, tmp_path):
     environment |= {"GLOO_SOCKET_IFNAME": "lo"}
     subprocess.run(arguments, check=True, capture_output=True, timeout=300, env=environment, cwd=tmp_path)
     assert digest_folder(tmp_path / "out" / "synthesizer") == digest_folder(tmp_path / "alone" / "synthesizer")
+
+
+@pytest.mark.slow
+def test_evaluate_judges_prepared_and_synthetic_cohorts(bundle, small, tmp_path):
+    prepare_phantom(90, tmp_path / "prepared", spatial_size=32, seed=1)
+    small |= {"dataset_dir": str(tmp_path / "prepared" / "train"), "num_records": 40}
+    execute(bundle, "train", small)
+    execute(bundle, "inference", small)
+    judged = small | {"dataset_dir": str(tmp_path / "prepared")}
+    run = workflow(bundle, "evaluate", judged)
+    run.initialize()
+    assert run.check_properties() == []
+    run.run()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {"correspondence", "fidelity", "utility", "privacy"} <= {entry["family"] for entry in metrics["metrics"]}
+    assert (tmp_path / "out" / "report" / "index.html").is_file()
+
+
+def test_evaluate_takes_a_network_as_the_judge(bundle, small):
+    network = {"_target_": "torch.nn.Flatten"}
+    run = workflow(bundle, "evaluate", small | {"network_def": network, "holdout_dir": small["dataset_dir"]})
+    run.initialize()
+    images = torch.randn(3, 1, 16, 16)
+    assert torch.equal(run.parser.get_parsed_content("features")(images), images.flatten(1))
+    assert len(run.dataset) == 11
