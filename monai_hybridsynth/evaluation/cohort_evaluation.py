@@ -26,12 +26,14 @@ __all__ = ["evaluate_cohorts"]
 
 Features = Callable[[torch.Tensor], torch.Tensor]
 
-_FAMILIES: dict[str, Callable[..., list[MetricRecord]]] = {
+# Predictors learn nothing more from further records of a cohort; the volume they used is among their dimensions.
+MAXIMUM_PROBE_RECORDS = 5000
+# Families whose intervals refit predictors take the number of replicates; the others have their own.
+_REFITTED: dict[str, Callable[..., list[MetricRecord]]] = {
     "correspondence": correspondence_metrics,
     "utility": utility_metrics,
-    "fidelity": fidelity_metrics,
-    "privacy": nearness_metrics,
 }
+_COMPARED: dict[str, Callable[..., list[MetricRecord]]] = {"fidelity": fidelity_metrics, "privacy": nearness_metrics}
 
 
 def evaluate_cohorts(
@@ -43,6 +45,7 @@ def evaluate_cohorts(
     features: str | Path | Features | None = None,
     seed: int = 0,
     spatial_size: int = 64,
+    num_replicates: int = 200,
 ) -> dict[str, Any]:
     """Judge synthetic cohorts and write ``out/metrics.json`` and ``out/report/index.html``.
 
@@ -53,8 +56,9 @@ def evaluate_cohorts(
         out: folder for the results; created, files in it are replaced.
         features: how images are embedded: a folder that :meth:`PixelPCA.save` wrote, any callable from images
             ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images' pixels.
-        seed: seed of every fold, shuffle and bootstrap sample; one seed gives one file.
+        seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
+        num_replicates: bootstrap samples in which predictors are refitted.
 
     Returns:
         The content of metrics.json.
@@ -80,7 +84,7 @@ def evaluate_cohorts(
                 name: read_synthetic_cohort(folder, schema)
                 for name, folder in zip(_names(folders), folders, strict=True)
             }
-        bar.total = 2 + len(made) * (1 + len(_FAMILIES)) + 1
+        bar.total = 2 + len(made) * (1 + len(_REFITTED) + len(_COMPARED)) + 1
         with clock("embed"):
             embedding = _features(features, real["train"], spatial_size=spatial_size)
             a, b = (
@@ -95,9 +99,14 @@ def evaluate_cohorts(
                     cohort, embedding, name=name, role="synthetic", spatial_size=spatial_size, manifest=manifest
                 )
             judged.append(c)
-            for family, judge in _FAMILIES.items():
+            for family, refit in _REFITTED.items():
                 with clock(family, name):
-                    metrics += judge(a, b, c, seed=seed)
+                    metrics += refit(
+                        a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), seed=seed, num_replicates=num_replicates
+                    )
+            for family, compare in _COMPARED.items():
+                with clock(family, name):
+                    metrics += compare(a, b, c, seed=seed)
         cohorts = {side.name: side.summary() for side in (a, b, *judged)}
         with clock("report"):
             write_report(out / "report", a, b, judged, metrics, seed=seed, judge=_name(embedding))

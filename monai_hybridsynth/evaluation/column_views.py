@@ -70,9 +70,9 @@ def column_views(schema: RecordSchema, tables: Sequence[pd.DataFrame]) -> list[C
         field = schema[name]
         if field.is_numeric:
             values = tables[0][name].astype("float64").to_numpy(dtype=float, na_value=np.nan)
-            known = values[~np.isnan(values)]
+            known = values[np.isfinite(values)]
             inner = np.linspace(0, 1, NUM_BINS + 1)[1:-1]
-            edges = np.unique(np.quantile(known, inner, method="inverted_cdf")) if known.size else np.zeros(0)
+            edges = np.unique(np.quantile(known, inner)) if known.size else np.zeros(0)
             levels = tuple(f"bin {place + 1}" for place in range(len(edges) + 1))
             views.append(ColumnView(field, levels, tuple(float(edge) for edge in edges)))
             continue

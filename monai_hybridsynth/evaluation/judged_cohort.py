@@ -60,6 +60,18 @@ class JudgedCohort:
         """Return the number of records."""
         return len(self.cohort)
 
+    def limited(self, count: int, *, seed: int) -> JudgedCohort:
+        """Return the cohort itself, or a random part of it with ``count`` records."""
+        if len(self) <= count:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        cohort = replace(
+            self.cohort,
+            table=self.table.iloc[rows].reset_index(drop=True),
+            image_paths=[self.cohort.image_paths[row] for row in rows],
+        )
+        return replace(self, cohort=cohort, features=self.features[rows], groups=self.groups[rows])
+
     def summary(self) -> dict[str, Any]:
         """Return what metrics.json says about the cohort."""
         named = self.cohort.schema.group_name in self.table.columns if self.cohort.schema.group_name else False

@@ -73,7 +73,7 @@ def write_report(
         figures=figures,
         # "<" would end the script element early if a column's name held a closing tag.
         figures_json=json.dumps(figures, allow_nan=False).replace("<", "\\u003c"),
-        families={family: [record for record in metrics if record.family == family] for family in FAMILIES},
+        families={family: _of_family(metrics, family) for family in FAMILIES},
         seed=seed,
         judge=judge,
         versions=_versions(),
@@ -127,6 +127,12 @@ def _galleries(
     }
 
 
+def _of_family(metrics: Sequence[MetricRecord], family: str) -> list[MetricRecord]:
+    """Return a family's records, the cohort as a whole before its columns and columns before labels."""
+    chosen = [record for record in metrics if record.family == family]
+    return sorted(chosen, key=lambda record: (record.column is not None, "label" in record.dimensions))
+
+
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
@@ -139,7 +145,9 @@ def _versions() -> dict[str, str]:
 
 def _number(value: float | None, digits: int = 2) -> str:
     """Return a number for the page; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    if value is None:
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def _span(record: MetricRecord) -> str:

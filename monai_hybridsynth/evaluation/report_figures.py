@@ -214,8 +214,8 @@ def shape_figures(views: Sequence[ColumnView], cohorts: Sequence[JudgedCohort]) 
             "bargap": 0.25,
             "bargroupgap": 0.08,
             "showlegend": False,
-            "margin": {"l": 44, "r": 8, "t": 8, "b": 60},
-            "xaxis": {"type": "category", "tickangle": -35, "automargin": True},
+            "margin": {"l": 44, "r": 8, "t": 8, "b": 40},
+            "xaxis": {"type": "category", "automargin": True, "showgrid": False},
             "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},
         }
         figures.append({"name": view.name, "unit": view.field.unit or "", "data": series, "layout": layout})

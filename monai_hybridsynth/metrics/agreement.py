@@ -62,7 +62,7 @@ def agreement_estimate(
     if not low > 0:
         span = f"[{low:.3f}, {high:.3f}]" if np.isfinite(low) else "not computable"
         note = (
-            f"not estimable: real pairs gain {possible:.3f} over shuffled pairs with the interval {span}, "
+            f"real pairs gain {possible:.3f} over shuffled pairs with the interval {span}, "
             "which does not lie above 0, so there is no measurable link that a synthetic cohort could keep or lose"
         )
         return Estimate.absent(note, n=num_groups, confidence=confidence, estimator=estimator)

@@ -51,7 +51,7 @@ def utility_ratio_estimate(
     if not low > 0:
         span = f"[{low:.3f}, {high:.3f}]" if np.isfinite(low) else "not computable"
         note = (
-            f"not estimable: training on real data gains {real - chance:.3f} over chance with the interval {span}, "
+            f"training on real data gains {real - chance:.3f} over chance with the interval {span}, "
             "which does not lie above 0"
         )
         return Estimate.absent(note, n=num_groups, confidence=confidence, estimator=estimator)
