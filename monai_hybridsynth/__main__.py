@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
-    except (ValueError, OSError, TypeError) as error:
+    except (ValueError, OSError) as error:
         print(f"monai_hybridsynth {parsed.command}: {error}", file=sys.stderr)
         return UNUSABLE
 

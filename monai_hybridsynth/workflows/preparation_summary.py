@@ -115,7 +115,7 @@ def describe_sides(table: pd.DataFrame, schema: RecordSchema, sides: pd.Series, 
         if entry.is_numeric:
             numbers = values.astype("float64")
             numbers = numbers.where(np.isfinite(numbers))
-            lines.append({"": f"{target}: mean", **{side: f"{numbers[sides == side].mean():.3g}" for side in names}})
+            lines.append({"": f"{target}: mean", **{side: _mean(numbers[sides == side]) for side in names}})
             continue
         labels = values.str.split(entry.separator, regex=False) if entry.separator else values
         exploded = labels.explode()
@@ -127,8 +127,16 @@ def describe_sides(table: pd.DataFrame, schema: RecordSchema, sides: pd.Series, 
 
 
 def _counted(rows: pd.Series, of: pd.Series, patients: pd.Series) -> str:
-    told = f"{patients[rows].nunique()} patients, {int(rows.sum())} images"
+    told = f"{_number(patients[rows].nunique(), 'patient')}, {_number(int(rows.sum()), 'image')}"
     return told if rows.equals(of) else f"{told} ({rows.sum() / max(of.sum(), 1):.1%})"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _mean(numbers: pd.Series) -> str:
+    return f"{numbers.mean():.3g}" if numbers.notna().any() else "none"
 
 
 def _shown(value: object) -> str:
