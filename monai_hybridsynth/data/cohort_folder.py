@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .image_files import IMAGE_SUFFIXES
 from .record_schema import (
     LATENT_PREFIX,
     CohortError,
@@ -119,13 +120,20 @@ def check_records(folder: Path, raw: RecordTable, schema: RecordSchema) -> Check
     problems += parsed.problems
     image_name = schema.image_name
     if image_name is None or image_name not in raw.table.columns:
-        missing = RecordProblem(
-            f"has no column {image_name or 'image'!r}", "add one that names each row's image file", file=raw.file, row=1
+        alike = [str(name) for name in raw.table.columns if _names_images(raw.table[name])]
+        remedy = (
+            f"rename the column {alike[0]!r}, if that is it" if alike else "add one that names each row's image file"
         )
+        missing = RecordProblem(f"has no column {image_name or 'image'!r}", remedy, file=raw.file, row=1)
         return CheckedRecords(parsed, [], [missing, *problems])
     paths, found = _look_up_images(folder, parsed.table[image_name], raw)
     problems += found + _patient_problems(parsed.table, schema, raw)
     return CheckedRecords(parsed, paths, sorted(problems, key=lambda problem: problem.row or 0))
+
+
+def _names_images(values: pd.Series) -> bool:
+    """Return whether a column may be the image column under another name."""
+    return bool(values.astype(str).str.lower().str.endswith(IMAGE_SUFFIXES).mean() > 0.5)
 
 
 def _look_up_images(folder: Path, names: pd.Series, raw: RecordTable) -> tuple[list[Path], list[RecordProblem]]:

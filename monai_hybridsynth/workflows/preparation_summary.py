@@ -109,7 +109,7 @@ def describe_sides(table: pd.DataFrame, schema: RecordSchema, sides: pd.Series, 
     """
     assert schema.group_name is not None
     patients = table[schema.group_name]
-    lines = [{"": "all", **{side: _counted(sides == side, sides == side, patients) for side in names}}]
+    lines = [{"": "all", **{side: _counted(sides == side, patients) for side in names}}]
     for target in schema.target_names:
         entry, values = schema[target], table[target]
         if entry.is_numeric:
@@ -121,14 +121,14 @@ def describe_sides(table: pd.DataFrame, schema: RecordSchema, sides: pd.Series, 
         exploded = labels.explode()
         for value in exploded.value_counts().index:
             having = (exploded == value).groupby(level=0).any().reindex(table.index, fill_value=False)
-            counts = {side: _counted(having & (sides == side), sides == side, patients) for side in names}
+            counts = {side: _counted(having & (sides == side), patients, of=sides == side) for side in names}
             lines.append({"": f"{target}: {value}", **counts})
     return pd.DataFrame(lines)
 
 
-def _counted(rows: pd.Series, of: pd.Series, patients: pd.Series) -> str:
+def _counted(rows: pd.Series, patients: pd.Series, *, of: pd.Series | None = None) -> str:
     told = f"{_number(patients[rows].nunique(), 'patient')}, {_number(int(rows.sum()), 'image')}"
-    return told if rows.equals(of) else f"{told} ({rows.sum() / max(of.sum(), 1):.1%})"
+    return told if of is None else f"{told} ({rows.sum() / max(of.sum(), 1):.1%})"
 
 
 def _number(count: int, what: str) -> str:

@@ -18,6 +18,7 @@ from monai_hybridsynth.data.image_check import ImageCheck, check_images
 from monai_hybridsynth.data.image_files import image_format
 from monai_hybridsynth.data.patient_split import SPLIT_SIDES, given_split, split_patients, target_classes
 from monai_hybridsynth.data.record_schema import set_targets
+from monai_hybridsynth.data.record_schema.column_evidence import name_words
 from monai_hybridsynth.data.record_tables import RecordTable, read_record_table
 
 from .preparation_summary import PreparedCohort, SummaryNote, describe_columns, describe_sides
@@ -69,7 +70,7 @@ def prepare_cohort(
     Raises:
         CohortError: with every problem of the cohort, not only the first.
     """
-    source, out = Path(source), Path(out)
+    source, out = Path(source), Path(out).absolute()
     _check_places(source, out)
     if on_invalid not in ("error", "missing"):
         raise ValueError(f"on_invalid is {on_invalid!r}; use 'error' or 'missing'.")
@@ -154,10 +155,12 @@ def _settle_schema(
             RecordProblem("has no clinical column left to model", "add one, or edit the schema's roles", file=raw.file)
         )
     if schema.group_name is None:
+        alike = [e.name for e in schema if e.role == "identifier" and {"patient", "subject"} & set(name_words(e.name))]
+        hint = f"; perhaps {alike[0]!r} is it under another name" if alike else ""
         found.problems.append(
             RecordProblem(
                 "has no patient ids, so patients cannot be kept on one side",
-                "fill a column 'patient_id'; images of one patient share a value",
+                f"fill a column 'patient_id'; images of one patient share a value{hint}",
                 file=raw.file,
                 row=1,
                 column="patient_id",

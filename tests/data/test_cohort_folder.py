@@ -100,7 +100,7 @@ def test_a_column_named_like_a_latent(tmp_path):
 
 def test_no_image_column(tmp_path):
     write_cohort(tmp_path, "file,patient_id\nimages/a.png,p1\n")
-    assert "has no column 'image'" in problems_of(tmp_path)[0]
+    assert "has no column 'image'; rename the column 'file', if that is it" in problems_of(tmp_path)[0]
 
 
 def test_a_schema_beside_the_table_is_used(tmp_path):

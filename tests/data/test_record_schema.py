@@ -204,6 +204,14 @@ def test_names_are_unique_and_found():
         RecordSchema([SEX])["age"]
 
 
+def test_head_ct_windows_by_name():
+    settings = ImageSettings.for_modality("head_ct", hounsfield=True, windows=("brain", "subdural", "bone"))
+    assert settings.channels == 3
+    assert [window["width"] for window in settings.scaling["windows"]] == [80.0, 200.0, 2800.0]
+    with pytest.raises(ValueError, match="lung"):
+        ImageSettings.for_modality("head_ct", hounsfield=True, windows=("lung",))
+
+
 def test_image_settings_count_channels():
     windows = [{"name": "brain", "center": 40, "width": 80}, {"name": "bone", "center": 600, "width": 2800}]
     settings = ImageSettings("head_ct", scaling={"kind": "window", "windows": windows})

@@ -208,11 +208,26 @@ def test_free_text_is_excluded(values):
     assert inferred(values).kind == "free_text"
 
 
-def test_dates_are_excluded():
-    for values in ([f"2020-03-{1 + number % 28:02d}" for number in range(ROWS)], pd.date_range("2020", periods=ROWS)):
-        entry = inferred(values)
-        assert entry.role == "excluded"
-        assert "days relative" in entry.reason
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("x", [f"2020-03-{1 + number % 28:02d}" for number in range(ROWS)]),
+        ("x", [f"{1 + number % 28}.3.2020" for number in range(ROWS)]),
+        ("x", pd.date_range("2020", periods=ROWS)),
+        ("x", [f"{number % 24}:{number % 60:02d}" for number in range(ROWS)]),
+        ("year of study", [str(2000 + number % 20) for number in range(ROWS)]),
+    ],
+)
+def test_dates_are_excluded(name, values):
+    entry = inferred(values, name)
+    assert entry.role == "excluded"
+    assert "relative to the image" in entry.reason
+
+
+def test_numbers_with_ambiguous_commas_are_not_guessed():
+    entry = inferred([f"{number + 1},{number:03d}" for number in range(ROWS)], "platelets")
+    assert entry.role == "excluded"
+    assert "separate thousands" in entry.reason
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,10 @@ def test_a_single_patient(write, tmp_path):
 
 @pytest.mark.parametrize("how", ["blank", "absent"])
 def test_no_patients(write, tmp_path, how):
-    table = rows().assign(patient_id="") if how == "blank" else rows().drop(columns="patient_id")
+    table = rows().assign(patient_id="") if how == "blank" else rows().rename(columns={"patient_id": "Patient ID"})
     found = problems_of(write(table), tmp_path / "out")
     assert "has no patient ids, so patients cannot be kept on one side; fill a column 'patient_id'" in found[0]
+    assert ("perhaps 'Patient ID' is it" in found[0]) == (how == "absent")
 
 
 def test_a_given_split_is_kept_and_checked(write, tmp_path):

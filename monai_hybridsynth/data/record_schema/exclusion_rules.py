@@ -7,7 +7,15 @@ import pandas as pd
 
 from .column_evidence import ColumnEvidence
 
-__all__ = ["MOST_CATEGORIES", "acquisition_reason", "date_reason", "empty_reason", "free_text_reason", "timing_reason"]
+__all__ = [
+    "MOST_CATEGORIES",
+    "acquisition_reason",
+    "ambiguous_number_reason",
+    "date_reason",
+    "empty_reason",
+    "free_text_reason",
+    "timing_reason",
+]
 
 MOST_CATEGORIES = 20
 _SCANNER = (
@@ -43,6 +51,8 @@ def date_reason(column: ColumnEvidence) -> str | None:
     """Return why a column is a date or time of day."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype) or column.share_matching(_DATE) > 0.9:
         return "dates and times can identify a patient; give days relative to the image instead"
+    if column.has_words("year", "jahr") and column.share_matching(r"(?:19|20)\d{2}(?:\.0)?") > 0.9:
+        return "a calendar year can identify a patient; give years relative to the image instead"
     return None
 
 
@@ -75,6 +85,13 @@ def timing_reason(column: ColumnEvidence, names: list[str]) -> str | None:
         measured = next((name for name in (f"{stem}_val", f"{stem}_value", stem) if name in names), None)
         if measured:
             return f"says when {measured!r} was measured, not what it was; set role to feature to model it"
+    return None
+
+
+def ambiguous_number_reason(column: ColumnEvidence) -> str | None:
+    """Return why a column's numbers have no safe reading."""
+    if column.decimal_char == "." and column.share_matching(r"[+-]?\d{1,3}(?:,\d{3})+") > 0.5:
+        return "its commas may be decimal signs or separate thousands; write the numbers with a point and no separator"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from typing import Any
 
@@ -60,18 +60,25 @@ class ImageSettings:
             )
 
     @classmethod
-    def for_modality(cls, modality: str, *, hounsfield: bool = False) -> ImageSettings:
+    def for_modality(
+        cls, modality: str, *, hounsfield: bool = False, windows: Sequence[str] = ("brain",)
+    ) -> ImageSettings:
         """Return the usual settings of a modality.
 
         Args:
             modality: ``cxr`` (percentiles of each image) or ``head_ct``.
-            hounsfield: whether the files hold Hounsfield units (DICOM, NIfTI): then the brain window is used. Head CT
+            hounsfield: whether the files hold Hounsfield units (DICOM, NIfTI): then windows are used. Head CT
                 in 8-bit pictures was windowed by whoever exported it and is read as it is, 0 to 255.
+            windows: of head CT in Hounsfield units, names from :data:`HEAD_CT_WINDOWS`; each is a channel.
         """
         if modality != "head_ct":
             return cls(modality)
         if hounsfield:
-            return cls(modality, scaling={"kind": "window", "windows": [dict(HEAD_CT_WINDOWS[0])]})
+            known = {window["name"]: dict(window) for window in HEAD_CT_WINDOWS}
+            unknown = sorted(set(windows) - set(known))
+            if unknown:
+                raise ValueError(f"windows {unknown} are not known; known are {list(known)}.")
+            return cls(modality, scaling={"kind": "window", "windows": [known[name] for name in windows]})
         return cls(modality, scaling={"kind": "range", "minimum": 0.0, "maximum": 255.0})
 
     @property

@@ -7,7 +7,14 @@ import re
 import pandas as pd
 
 from .column_evidence import ColumnEvidence, TableEvidence, name_words
-from .exclusion_rules import acquisition_reason, date_reason, empty_reason, free_text_reason, timing_reason
+from .exclusion_rules import (
+    acquisition_reason,
+    ambiguous_number_reason,
+    date_reason,
+    empty_reason,
+    free_text_reason,
+    timing_reason,
+)
 from .identifier_rules import identifier_reason
 from .image_settings import ImageSettings
 from .kind_inference import AFFIRMATIVE, infer_field
@@ -79,8 +86,9 @@ def _field(column: ColumnEvidence, names: list[str]) -> RecordField:
         return infer_field(column)
     for role, kind, reason in (
         ("excluded", "categorical", empty_reason(column)),
-        ("identifier", "categorical", identifier_reason(column) if column.num_filled else None),
         ("excluded", "categorical", date_reason(column)),
+        ("excluded", "categorical", ambiguous_number_reason(column)),
+        ("identifier", "categorical", identifier_reason(column) if column.num_filled else None),
         ("excluded", "categorical", _acquisition(column)),
         ("excluded", "integer", timing_reason(column, names)),
     ):

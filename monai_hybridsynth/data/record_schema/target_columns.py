@@ -19,6 +19,8 @@ from .value_parsing import as_text, is_missing
 
 __all__ = ["TargetNote", "set_targets"]
 
+# Blank in a tenth of the patients or more: then a blank says that it did not happen, not that it was forgotten.
+_MOST_WITH_EVENT = 0.9
 _DAY_ENDINGS = ("_offset", "_days", "_day", "_date", " offset", " days", " day")
 
 
@@ -42,8 +44,8 @@ def set_targets(
 ) -> tuple[RecordSchema, list[TargetNote]]:
     """Return the schema with role target where asked, and what was decided on the way.
 
-    A numeric column of days that is blank for most patients, such as ``icu_admission_offset``, becomes the target
-    "did it happen", here ``icu_admission``; the days themselves would give the answer away and are excluded.
+    A column of days that is blank for a tenth of the patients or more, such as ``icu_admission_offset``, becomes the
+    target "did it happen", here ``icu_admission``; the days themselves would give the answer away and are excluded.
 
     Args:
         schema: inferred or given.
@@ -127,13 +129,13 @@ def _derive(
 
 
 def _is_event_day(entry: RecordField, table: pd.DataFrame, group_name: str | None) -> bool:
-    """Return whether a column counts days to something that did not happen to most patients."""
+    """Return whether a column counts days to something that did not happen to everyone."""
     if entry.unit != "d" or entry.name not in table.columns:
         return False
     present = ~is_missing(as_text(table[entry.name]), entry.missing_values)
     if group_name in table.columns:
         present = present.groupby(as_text(table[group_name])).any()
-    return bool(0 < present.mean() < 0.5)
+    return bool(0 < present.mean() <= _MOST_WITH_EVENT)
 
 
 def _event_name(name: str) -> str:

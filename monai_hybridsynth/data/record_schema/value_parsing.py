@@ -87,15 +87,15 @@ def parse_numbers(values: pd.Series, field: RecordField) -> tuple[pd.Series, pd.
         return numbers, pd.Series(False, index=values.index)
     text = as_text(values)
     codes, distinct = pd.factorize(text)
-    numbers = np.full(len(distinct) + 1, np.nan)
+    read = np.full(len(distinct) + 1, np.nan)
     unreadable = np.zeros(len(distinct) + 1, dtype=bool)
     for position, spelling in enumerate(distinct):
         if spelling in field.missing_values:
             continue
         number = _read_number(spelling, field)
         unreadable[position] = number is None
-        numbers[position] = np.nan if number is None else number
-    return pd.Series(numbers[codes], index=values.index), pd.Series(unreadable[codes], index=values.index)
+        read[position] = np.nan if number is None else number
+    return pd.Series(read[codes], index=values.index), pd.Series(unreadable[codes], index=values.index)
 
 
 def _read_number(text: str, field: RecordField) -> float | None:
