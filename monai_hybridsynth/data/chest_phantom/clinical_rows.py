@@ -76,6 +76,12 @@ def draw_rows(num_records: int, *, seed: int, variant: str = "paper") -> pd.Data
 
 def _paper_columns(draws: RecordDraws, *, two_site: bool) -> dict[str, Any]:
     """Return the thirteen columns of the paper's shape, complete, and the severity under ``_severity``."""
+    people = _people(draws, two_site=two_site)
+    return people.pop("_site") | _visits(people, draws)
+
+
+def _people(draws: RecordDraws, *, two_site: bool) -> dict[str, Any]:
+    """Return what belongs to the patient: age, sex, habitus, history and how frail."""
     site = draws.choose("patient_uniform", {"north": 0.4, "south": 0.0})
     south = two_site * (site == "south")
     age = np.clip(np.round(59 + 16 * draws.take("patient_normal") + 4 * south), 18, 95)
@@ -96,9 +102,23 @@ def _paper_columns(draws: RecordDraws, *, two_site: bool) -> dict[str, Any]:
             "copd": -1.5 + 0.02 * (age - 58) + 1.3 * (smoker != "never"),
         },
     )
-    failure = comorbidity == "heart_failure"
     frailty = 0.75 * draws.take("patient_normal") + 0.3 * south
-    severity = frailty + 0.65 * draws.take("visit_normal")
+    return {
+        "_site": {"site": site} if two_site else {},
+        "age": age,
+        "sex": sex,
+        "bmi": bmi,
+        "smoker": smoker,
+        "comorbidity": comorbidity,
+        "frailty": frailty,
+    }
+
+
+def _visits(people: dict[str, Any], draws: RecordDraws) -> dict[str, Any]:
+    """Return all columns but the site, from the patients and what each visit adds."""
+    age, bmi = people["age"], people["bmi"]
+    failure = people["comorbidity"] == "heart_failure"
+    severity = people["frailty"] + 0.65 * draws.take("visit_normal")
     anteroposterior = draws.take("visit_uniform") < sigmoid(-0.75 + 1.3 * severity + 0.02 * (age - 58))
     bilateral, one_sided = -0.45 + 1.0 * severity, -0.95 + 0.45 * severity
     opacity = draws.choose(
@@ -108,7 +128,14 @@ def _paper_columns(draws: RecordDraws, *, two_site: bool) -> dict[str, Any]:
     effused = draws.take("visit_uniform") < sigmoid(-1.7 + 0.8 * severity + 1.3 * failure + 0.5 * (opaque > 0))
     volume = np.exp(5.6 + 0.75 * draws.take("visit_normal") + 0.25 * severity + 0.3 * failure)
     effusion = np.where(effused, np.clip(np.round(volume, -1), 30, 2000), 0.0)
-    ratio = 0.462 + 0.0011 * (age - 58) + 0.0022 * (bmi - 27) - 0.008 * male + 0.062 * failure + 0.042 * anteroposterior
+    ratio = (
+        0.462
+        + 0.0011 * (age - 58)
+        + 0.0022 * (bmi - 27)
+        - 0.008 * (people["sex"] == "M")
+        + 0.062 * failure
+        + 0.042 * anteroposterior
+    )
     ratio += 0.030 * draws.take("patient_normal") + 0.008 * draws.take("visit_normal")
     paced = draws.take("patient_uniform") < sigmoid(-3.4 + 0.05 * (age - 58) + 1.7 * failure)
     device = draws.choose(
@@ -125,14 +152,13 @@ def _paper_columns(draws: RecordDraws, *, two_site: bool) -> dict[str, Any]:
     risk = _OUTCOME_INTERCEPT + 0.055 * (age - 58) + 0.75 * severity + 0.45 * opaque + 0.5 * failure
     risk += 0.35 * np.log(crp / 30) + 1.2 * np.log(ldh / 260) + 0.0006 * effusion + 0.4 * (device == "tube")
     died = draws.take("patient_uniform") < sigmoid(_first_visit(risk, draws.visit))
-    columns: dict[str, Any] = {"site": site} if two_site else {}
-    return columns | {
-        "sex": sex,
+    return {
+        "sex": people["sex"],
         "view": np.where(anteroposterior, "AP", "PA").astype(object),
         "opacity_side": opacity,
         "device": device,
-        "smoker": smoker,
-        "comorbidity": comorbidity,
+        "smoker": people["smoker"],
+        "comorbidity": people["comorbidity"],
         "outcome": np.where(died, "yes", "no").astype(object),
         "age": pd.array(age.astype(int), dtype="Int64"),
         "cardiothoracic_ratio": np.clip(np.round(ratio, 3), 0.36, 0.72),

@@ -35,7 +35,7 @@ def test_old_bones_are_lighter():
 
 def test_a_rib_has_period_one_and_a_dense_rim():
     phase = np.linspace(0, 1, 201)
-    rib = _rib_profile(phase, 0.25, np.float64(0.01))
-    np.testing.assert_allclose(rib, _rib_profile(phase + 3, 0.25, np.float64(0.01)), atol=1e-9)
+    rib = _rib_profile(phase, 0.25, np.full(1, 0.01))
+    np.testing.assert_allclose(rib, _rib_profile(phase + 3, 0.25, np.full(1, 0.01)), atol=1e-9)
     assert rib[100] < rib.max()
     assert rib[0] < 0.1 * rib.max()
