@@ -128,15 +128,7 @@ def _visits(people: dict[str, Any], draws: RecordDraws) -> dict[str, Any]:
     effused = draws.take("visit_uniform") < sigmoid(-1.7 + 0.8 * severity + 1.3 * failure + 0.5 * (opaque > 0))
     volume = np.exp(5.6 + 0.75 * draws.take("visit_normal") + 0.25 * severity + 0.3 * failure)
     effusion = np.where(effused, np.clip(np.round(volume, -1), 30, 2000), 0.0)
-    ratio = (
-        0.462
-        + 0.0011 * (age - 58)
-        + 0.0022 * (bmi - 27)
-        - 0.008 * (people["sex"] == "M")
-        + 0.062 * failure
-        + 0.042 * anteroposterior
-    )
-    ratio += 0.030 * draws.take("patient_normal") + 0.008 * draws.take("visit_normal")
+    ratio = _heart_ratio(people, anteroposterior, draws)
     paced = draws.take("patient_uniform") < sigmoid(-3.4 + 0.05 * (age - 58) + 1.7 * failure)
     device = draws.choose(
         "visit_uniform",
@@ -168,6 +160,13 @@ def _visits(people: dict[str, Any], draws: RecordDraws) -> dict[str, Any]:
         "ldh": np.clip(np.round(ldh), 90, 1500),
         "_severity": severity,
     }
+
+
+def _heart_ratio(people: dict[str, Any], anteroposterior: np.ndarray, draws: RecordDraws) -> np.ndarray:
+    """Return the cardiothoracic ratio; a bedside film magnifies the heart."""
+    ratio = 0.462 + 0.0011 * (people["age"] - 58) + 0.0022 * (people["bmi"] - 27) - 0.008 * (people["sex"] == "M")
+    ratio += 0.062 * (people["comorbidity"] == "heart_failure") + 0.042 * anteroposterior
+    return ratio + 0.030 * draws.take("patient_normal") + 0.008 * draws.take("visit_normal")
 
 
 def _first_visit(values: np.ndarray, visits: list[int]) -> np.ndarray:
