@@ -48,7 +48,10 @@ def encoded_rows(
     kept = RecordSchema([entry for entry in schema if entry.name not in hidden], schema.image)
     if not kept.feature_names:
         return [np.zeros((len(cohort), 0)) for cohort in cohorts]
-    encoder = RecordEncoder(kept).fit(cohorts[0].table[kept.feature_names], patients=cohorts[0].groups)
+    # Nothing of this encoding leaves the evaluation, so rare categories may stay in it.
+    encoder = RecordEncoder(kept, minimum_patients=1).fit(
+        cohorts[0].table[kept.feature_names], patients=cohorts[0].groups
+    )
     return [encoder.transform(cohort.table[kept.feature_names]).astype(float) for cohort in cohorts]
 
 

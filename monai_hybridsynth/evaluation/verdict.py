@@ -39,15 +39,20 @@ class Verdict:
 def find_record(
     metrics: Sequence[MetricRecord], cohort: str, name: str, *, column: str | None = None, **dimensions: str
 ) -> MetricRecord | None:
-    """Return the first record of that cohort, name, column and dimensions, or None; a label must be asked for."""
-    for record in metrics:
-        if (record.cohort, record.name, record.column) != (cohort, name, column):
-            continue
-        if "label" in record.dimensions and "label" not in dimensions:
-            continue
-        if all(record.dimensions.get(key) == value for key, value in dimensions.items()):
-            return record
-    return None
+    """Return the first record of that cohort, name, column and dimensions, or None.
+
+    Where a column has several labels, one of them is returned only if it is asked for.
+    """
+    found = [
+        record
+        for record in metrics
+        if (record.cohort, record.name, record.column) == (cohort, name, column)
+        and all(record.dimensions.get(key) == value for key, value in dimensions.items())
+    ]
+    plain = [record for record in found if "label" in dimensions or "label" not in record.dimensions]
+    if plain:
+        return plain[0]
+    return found[0] if len({record.dimensions["label"] for record in found}) == 1 else None
 
 
 def family_verdicts(metrics: Sequence[MetricRecord], cohort: str) -> list[Verdict]:

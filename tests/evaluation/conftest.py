@@ -34,7 +34,7 @@ def schema() -> RecordSchema:
 
 
 def draw_rows(count: int, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return rows and the features that go with them; the first feature carries sex, the second age, the third labels."""
+    """Return rows and the features that go with them; the first three carry sex, age and labels."""
     features = rng.normal(size=(count, NUM_FEATURES))
     crp = np.exp(rng.normal(size=count)) * 10
     crp[rng.random(count) < 0.2] = -np.inf
