@@ -138,6 +138,7 @@ class TestIdentifiers:
             [f"A{number:05d}" for number in range(ROWS)],
             [str(1000 + number) for number in range(ROWS)],
             [str(10_000_000 + 7919 * number) for number in range(ROWS)],
+            [str(9000 + 37 * number + number % 5) for number in range(ROWS)],
             [f"DOE^{'ABCDEFGH'[number % 8]}" for number in range(ROWS)],
             [f"p{number}@clinic.org" for number in range(ROWS)],
             [f"{number // 2:03d}" for number in range(ROWS)],
@@ -151,6 +152,7 @@ class TestIdentifiers:
             "code",
             "running",
             "long",
+            "growing",
             "person",
             "mail",
             "in patient id",
@@ -244,6 +246,18 @@ def test_scanner_settings_are_excluded(name, values):
     entry = inferred(values, name)
     assert entry.role == "excluded"
     assert "set role to feature" in entry.reason
+
+
+def test_quantities_are_known_by_either_form_of_their_name():
+    for name, unit in (
+        ("SpO2", "%"),
+        ("Temp (C)", "Cel"),
+        ("Heart Rate", "/min"),
+        ("age_months", "mo"),
+        ("Alter", "a"),
+    ):
+        values = [str(30 + number % 13 + 0.5 * (unit == "Cel")) for number in range(ROWS)]
+        assert inferred(values, name).unit == unit
 
 
 def test_a_header_cut_at_its_comma_is_read_whole():

@@ -74,6 +74,8 @@ class ColumnEvidence:
         self.name = name
         self.table = table
         self.words = name_words(full_name or name)
+        # "SpO2" comes apart as well; the name is looked up both ways.
+        self._known_as = {*self.words, *re.findall(r"[^\W_]+", (full_name or name).lower())}
         self.dtype = values.dtype
         text = as_text(values)
         self.present = ~is_missing(text, DEFAULT_MISSING_VALUES).to_numpy()
@@ -187,4 +189,4 @@ class ColumnEvidence:
 
     def has_words(self, *wanted: str) -> bool:
         """Return whether the name holds any of the words."""
-        return any(word in self.words for word in wanted)
+        return any(word in self._known_as for word in wanted)

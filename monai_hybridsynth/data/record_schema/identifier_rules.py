@@ -20,11 +20,12 @@ __all__ = ["identifier_reason"]
 # Fewer different values than this cannot tell files or patients apart.
 _MANY = 8
 _NEARLY_ALL = 0.98
+_LONG_LIST = 20
 _NUMBERED = (
     "patient", "subject", "case", "slice", "image", "study", "series", "scan", "record", "row", "visit", "follow",
     "accession", "file", "instance", "frame", "exam", "person",
 )  # fmt: skip
-_NUMBERING = ("number", "no", "nr", "num", "index", "idx", "id", "#", "count", "counter")
+_NUMBERING = ("number", "no", "nr", "nummer", "num", "index", "idx", "id", "#", "count", "counter")
 _PLACES = ("path", "folder", "file", "filename", "dir", "directory", "url", "uri", "store", "repo")
 _PEOPLE = (
     "surname", "firstname", "lastname", "birthdate", "dob", "birth", "birthday", "address", "street", "phone",
@@ -147,9 +148,13 @@ def _is_a_running_number(column: ColumnEvidence) -> str | None:
     low, high = column.finite.min(), column.finite.max()
     if column.uniqueness >= 0.95 and high - low + 1 <= 1.2 * column.num_distinct:
         return f"it numbers the rows or patients from {'0' if low == 0 else '1'} upwards"
+    numbers = column.filled.map(column.distinct_numbers)
+    if column.num_distinct == column.num_filled >= _LONG_LIST and (
+        numbers.is_monotonic_increasing or numbers.is_monotonic_decreasing
+    ):
+        return "it grows from row to row without ever repeating, as numbers given out one after another do"
     if low < 0 or column.patients is None or column.is_constant_in_patient:
         return None
-    numbers = column.filled.map(column.distinct_numbers)
     groups = numbers.groupby(column.patients)
     several = groups.size() > 1
     counted = (groups.nunique() == groups.size()) & (groups.max() - groups.min() + 1 == groups.size())
@@ -165,7 +170,10 @@ def _says_so(column: ColumnEvidence) -> str | None:
     numbering = words & set(_NUMBERING) and words & set(_NUMBERED) and "of" not in words
     if numbering and column.num_distinct >= _MANY:
         return "its name says that it numbers patients, studies or images"
-    if words & {"id", "identifier"} and column.uniqueness > 0.3 and column.num_distinct >= _MANY:
+    if column.num_distinct >= _MANY and (
+        (words & {"id", "identifier"} and column.uniqueness > 0.3)
+        or (words & set(_NUMBERING) and column.uniqueness > 0.9)
+    ):
         return "its name says that it identifies something, and its values rarely repeat"
     return None
 

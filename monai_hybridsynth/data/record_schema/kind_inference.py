@@ -28,7 +28,17 @@ AFFIRMATIVE = {
 # A column whose values are numbers at least this often is a numeric column with mistakes in it, not text; with more
 # different numbers than categories can be, half of them suffice.
 MIXED_SHARE = 0.9
-_NOTHING = ("no finding", "no findings", "none", "normal", "no abnormality", "negative", "no disease")
+_NOTHING = (
+    "no finding",
+    "no findings",
+    "none",
+    "normal",
+    "no abnormality",
+    "negative",
+    "no disease",
+    "keine",
+    "kein befund",
+)
 _ORDERED = ("grade", "stage", "score", "class", "severity", "level", "birads", "asa", "nyha")
 _MOST_LABELS = 60
 _FEWEST_FOR_RANGE = 20

@@ -45,8 +45,10 @@ _BY_WORDS: tuple[tuple[tuple[str, ...], KnownQuantity], ...] = (
     (("days",), _DAYS),
     (("day",), _DAYS),
     (("weight",), KnownQuantity("body weight", "kg", 0.2, 650)),
+    (("gewicht",), KnownQuantity("body weight", "kg", 0.2, 650)),
     (("bmi",), KnownQuantity("body mass index", "kg/m2", 5, 150)),
     (("temperature",), KnownQuantity("body temperature", "Cel", 20, 46)),
+    (("temp",), KnownQuantity("body temperature", "Cel", 20, 46)),
     (("heart", "rate"), KnownQuantity("heart rate", "/min", 0, 400)),
     (("pulse",), KnownQuantity("heart rate", "/min", 0, 400)),
     (("respiratory", "rate"), KnownQuantity("respiratory rate", "/min", 0, 150)),
@@ -62,6 +64,7 @@ _LABORATORY = (
     "haemoglobin", "creatinine", "albumin", "ferritin", "troponin", "lactate", "glucose", "po2", "pco2", "bilirubin",
     "procalcitonin", "urea", "bun", "alt", "ast", "inr", "factor", "il6", "bnp", "hematocrit",
 )  # fmt: skip
+_HEIGHT = ("height", "size", "stature", "größe", "körpergröße", "groesse")
 _BLOOD_VALUE = KnownQuantity("laboratory value, which cannot be negative", None, 0, None)
 
 
@@ -72,7 +75,7 @@ def known_quantity(column: ColumnEvidence) -> KnownQuantity | None:
     for words, quantity in _BY_WORDS:
         if all(column.has_words(word) for word in words):
             return _AGE if quantity is _DAYS and column.has_words("age") else quantity
-    if column.has_words("height", "size", "stature", "groesse") and len(column.finite):
+    if column.has_words(*_HEIGHT) and len(column.finite):
         # The same words name image sizes; a body is measured in tens to hundreds of centimetres, or in metres.
         typical = sorted(column.finite)[len(column.finite) // 2]
         if 30 <= typical <= 250:
