@@ -11,12 +11,12 @@ two trains probes on real images of other cohorts, and tests them on held-out pa
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from monai.metrics import SSIMMetric
+from results_file import write_section
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
@@ -137,12 +137,13 @@ def information_rows(network: AlphaGanAutoencoder, folder: Path, columns: list[s
             known = ~np.isnan(scores).any(0)
             aucs = np.array([roc_auc_score(outcome[known], row[known]) for row in scores])
             draws = bootstrap(scores[:, known], outcome[known], groups[known], rng)
-            sums.setdefault(name, []).append((aucs, draws))
+            if np.nanpercentile(draws[:, 0], 2.5) > 0.5:
+                sums.setdefault(name, []).append((aucs, draws))
             label = target.column if target.label is None else f"{target.column} = {target.label}"
             lines.append(f"| {folder.name} | {label} | {positive} | {name} | {cells(aucs, draws)} |")
     for name, parts in sums.items():
         aucs, draws = np.mean([p[0] for p in parts], 0), np.mean([p[1] for p in parts], 0)
-        lines.append(f"| {folder.name} | **all, gains summed** | | {name} | {cells(aucs, draws)} |")
+        lines.append(f"| {folder.name} | **columns above chance, gains summed** | | {name} | {cells(aucs, draws)} |")
     return lines
 
 
@@ -177,9 +178,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     network = load_autoencoder(options.weights, options.suffix)
-    lines = [f"## {options.title}: reconstruction and information kept", ""]
-    lines += ["```", "python " + " ".join(f'"{a}"' if " " in a else a for a in sys.argv), "```", ""]
-    lines += reconstruction_table(network, options.pool, options.validation_images)
+    lines = reconstruction_table(network, options.pool, options.validation_images)
     lines += [
         "",
         "| cohort | column | positive patients | probe | AUROC real | after encode-decode | gain kept [95 %] |",
@@ -188,11 +187,7 @@ def main() -> None:
     for cohort in options.cohort:
         folder, columns = cohort.rsplit(":", 1)
         lines += information_rows(network, Path(folder), columns.split(","))
-    text = "\n".join(lines) + "\n"
-    before = options.out.read_text() if options.out.exists() else "# Measured results\n"
-    kept = [part for part in before.split("\n## ") if not part.startswith(options.title)]
-    options.out.write_text("\n## ".join(kept).rstrip() + "\n\n" + text)
-    print(text)
+    write_section(options.out, f"{options.title}: reconstruction and information kept", lines)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from results_file import write_section
 from torch import nn
 
 from monai_hybridsynth.engines import AlphaGanTrainer
@@ -118,12 +119,6 @@ def main() -> None:
     work, peak = work_per_step(), matrix_product_rate()
     peer = None
     lines = [
-        f"## {TITLE}",
-        "",
-        "```",
-        "python benchmarks/alpha_gan_speed.py --out benchmarks/RESULTS.md",
-        "```",
-        "",
         f"{SIZE} pixels, 32 base channels, batch {BATCH}, {torch.get_num_threads()} threads, {work:.0f} GFLOP a step; "
         f"float32 matrix product {peak:.0f} GFLOP/s.",
         "",
@@ -136,12 +131,7 @@ def main() -> None:
         names = ("folded" if folded else "nearest, then 3x3", "channels last" if channels_last else "default")
         cells = [*names, "bfloat16" if mixed else "float32", f"{seconds:.2f}", f"{work / seconds:.0f}"]
         lines.append("| " + " | ".join([*cells, f"{peer / seconds:.1f}"]) + " |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.out:
-        before = options.out.read_text() if options.out.exists() else "# Measured results\n"
-        kept = [part for part in before.split("\n## ") if not part.startswith(TITLE)]
-        options.out.write_text("\n## ".join(kept).rstrip() + "\n\n" + text)
+    write_section(options.out, TITLE, lines)
 
 
 if __name__ == "__main__":
