@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
+import signal
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -15,7 +17,7 @@ from PIL import Image
 
 from monai_hybridsynth.data import RecordField, RecordSchema, read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer
-from monai_hybridsynth.workflows import digest_folder, synthesise_cohort
+from monai_hybridsynth.workflows import digest_folder, encode_cohort, synthesise_cohort
 
 # The function of the same name stands in the module's place in its layer.
 MODULE = importlib.import_module("monai_hybridsynth.workflows.synthesise_cohort")
@@ -225,8 +227,6 @@ def test_generators_and_tables_that_do_not_fit_are_refused(synthesise, tmp_path,
 
 
 def test_with_a_real_synthesizer_and_generator(cohort_folder, encoder, generator, tmp_path):
-    from monai_hybridsynth.workflows import encode_cohort
-
     cohort = read_cohort(cohort_folder)
     table = encode_cohort(cohort, encoder, spatial_size=16)
     IndependentSynthesizer(minimum_patients=2).fit(table, cohort.schema, seed=0).save(tmp_path / "artifact")
@@ -237,8 +237,54 @@ def test_with_a_real_synthesizer_and_generator(cohort_folder, encoder, generator
                 tmp_path / "artifact", generator, cohort.schema, tmp_path / name, num_records=7, seed=1, block_size=5
             )
         )
-        shutil.rmtree(tmp_path / f".{name}.partial", ignore_errors=True)
     assert digest_folder(folders[0]) == digest_folder(folders[1])
     synthetic = read_cohort(folders[0])
     assert list(synthetic.table.columns) == ["image", "age", "bright"]
     assert np.asarray(Image.open(synthetic.image_paths[0])).shape == (16, 16)
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np, torch
+from monai_hybridsynth.data import RecordSchema
+from monai_hybridsynth.networks import AlphaGanGenerator
+from monai_hybridsynth.workflows import synthesise_cohort
+
+artifact, out, kill_at = sys.argv[1:]
+torch.manual_seed(2)
+generator = AlphaGanGenerator(2, 1, 16, latent_dim=6, channels=4)
+calls, save = [], np.save
+
+def save_half_and_die(stream, array, **options):
+    calls.append(1)
+    save(stream, array[: len(array) // 2] if len(calls) == int(kill_at) else array, **options)
+    if len(calls) == int(kill_at):
+        stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+np.save = save_half_and_die
+schema = RecordSchema.load(artifact + "/schema.json")
+synthesise_cohort(artifact, generator, schema, out, num_records=23, seed=1, block_size=5)
+"""
+
+
+@pytest.mark.slow
+def test_sigkill_inside_a_block_and_the_same_call_again_end_with_the_same_bytes(
+    cohort_folder, encoder, generator, tmp_path
+):
+    cohort = read_cohort(cohort_folder)
+    table = encode_cohort(cohort, encoder, spatial_size=16)
+    IndependentSynthesizer(minimum_patients=2).fit(table, cohort.schema, seed=0).save(tmp_path / "artifact")
+    cohort.schema.save(tmp_path / "artifact" / "schema.json")
+    for kill_at in (3, 2):
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "artifact"), str(tmp_path / "resumed"), str(kill_at)]
+        done = subprocess.run(command, capture_output=True, timeout=300)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(list((tmp_path / ".resumed.partial").glob("*.npy"))) == 3, "two blocks, then one more"
+    folders = [
+        synthesise_cohort(
+            tmp_path / "artifact", generator, cohort.schema, tmp_path / out, num_records=23, seed=1, block_size=5
+        )
+        for out in ("whole", "resumed")
+    ]
+    assert digest_folder(folders[0]) == digest_folder(folders[1])
