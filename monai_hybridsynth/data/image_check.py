@@ -91,8 +91,8 @@ def _look(path: Path, settings: ImageSettings) -> _Look:
         scaling = settings.scaling
         if scaling["kind"] == "window" and not image.hounsfield:
             raise ImageFileError(
-                "holds grey levels, not the Hounsfield units of a CT window; convert it, or set the image scaling in "
-                "schema.json to a range"
+                "holds grey levels, not the Hounsfield units of a CT window; keep one modality in a cohort "
+                "(--modality), or set the image scaling in schema.json to a range"
             )
         if scaling["kind"] == "range":
             low, high = float(image.pixels.min()), float(image.pixels.max())

@@ -25,6 +25,8 @@ from .preparation_summary import PreparedCohort, SummaryNote, describe_columns, 
 
 __all__ = ["prepare_cohort", "prepare_phantom"]
 
+_WRITTEN = {*SPLIT_SIDES, "schema.json"}
+
 
 @dataclass
 class _Findings:
@@ -130,9 +132,10 @@ def _check_places(source: Path, out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; choose a folder.")
     if out.is_dir():
-        strange = sorted({path.name for path in out.iterdir()} - {*SPLIT_SIDES, "schema.json"})
-        if strange:
-            raise ValueError(f"{out} holds {strange[:5]} and is no prepared cohort; choose a new or empty folder.")
+        names = {path.name for path in out.iterdir()}
+        if names - _WRITTEN and not names >= _WRITTEN:
+            strange = sorted(names - _WRITTEN)[:5]
+            raise ValueError(f"{out} holds {strange} and is no prepared cohort; choose a new or empty folder.")
 
 
 def _settle_schema(
@@ -293,9 +296,15 @@ def _write(
         write_records(folder / "records.csv", rows)
         schema.save(folder / "schema.json")
     schema.save(partial / "schema.json")
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)
+    if not out.exists():
+        partial.rename(out)
+        return
+    # What else lies in a folder prepared earlier, such as a cache, is left alone.
+    for name in sorted(_WRITTEN):
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        (partial / name).replace(out / name)
+    partial.rmdir()
 
 
 def _place(path: Path, target: Path, *, copy: bool) -> None:

@@ -104,8 +104,11 @@ def test_one_seed_gives_one_cohort_and_preparing_again_replaces_it(write, tmp_pa
     prepare_cohort(folder, tmp_path / "a", targets=["sex"], seed=3)
     prepare_cohort(folder, tmp_path / "b", targets=["sex"], seed=4)
     other = fingerprint(tmp_path / "b")
+    (tmp_path / "b" / "latents").mkdir()
     prepare_cohort(folder, tmp_path / "b", targets=["sex"], seed=3)
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b") != other
+    assert (tmp_path / "b" / "latents").is_dir()
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_images_are_linked_or_copied(write, tmp_path):
