@@ -75,7 +75,7 @@ class FixedColumns:
     def write_into(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return the records with the requested values in place, dtypes kept."""
         for name in self.values.columns:
-            records[name] = self.values[name].astype(records[name].dtype).to_numpy()
+            records[name] = pd.Series(self.values[name].array, index=records.index).astype(records[name].dtype)
         return records
 
 

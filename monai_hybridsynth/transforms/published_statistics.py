@@ -47,8 +47,9 @@ def published_range(values: np.ndarray, patients: np.ndarray, *, minimum_patient
     """Return a rounded range whose two ends each stand for at least ``minimum_patients`` patients.
 
     The ends are the first and the last percentile over patients, or the ``minimum_patients``-th most extreme patient
-    when that lies further inside, rounded outwards to a twentieth of the range (a step of 1, 2 or 5 times a power of
-    ten). With fewer than four times ``minimum_patients`` patients the rank is a quarter of them.
+    when that lies further inside, rounded outwards to a third of the interquartile range (a step of 1, 2 or 5 times
+    a power of ten). With fewer than four times ``minimum_patients`` patients the rank is a quarter of them. One more
+    patient moves an end by a step at most, and it does not matter how extreme the patient is.
 
     Args:
         values: finite numbers, shape ``(rows,)``.
@@ -70,7 +71,8 @@ def published_range(values: np.ndarray, patients: np.ndarray, *, minimum_patient
     lower, upper = float(np.sort(lows)[rank - 1]), float(np.sort(highs)[-rank])
     if upper < lower:
         lower, upper = upper, lower
-    step = _nice_step((upper - lower) / 20) if upper > lower else _nice_step(abs(upper) / 20 or 1.0)
+    middle = float(np.subtract(*np.quantile((lows + highs) / 2, [0.75, 0.25])))
+    step = _nice_step(middle / 3 or (upper - lower) / 10 or abs(upper) / 10 or 1.0)
     lower, upper = math.floor(lower / step + 1e-9) * step, math.ceil(upper / step - 1e-9) * step
     return float(f"{lower:.12g}"), float(f"{upper:.12g}")
 

@@ -71,11 +71,13 @@ def fitted(table, schema) -> CTGANSynthesizer:
     """Fit long enough that sex and view are linked to the latents."""
     made = CTGANSynthesizer(
         "tuned",
-        steps=600,
+        steps=400,
         latent_components=4,
-        generator_dim=[64, 64],
-        discriminator_dim=[128, 128],
-        batch_size=100,
+        embedding_dim=16,
+        generator_dim=[64],
+        discriminator_dim=[128],
+        discriminator_steps=2,
+        batch_size=60,
         pac=1,
         generator_lr=2e-3,
         discriminator_lr=2e-3,
