@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -246,6 +247,18 @@ def test_scanner_settings_are_excluded(name, values):
     entry = inferred(values, name)
     assert entry.role == "excluded"
     assert "set role to feature" in entry.reason
+
+
+def test_what_is_set_aside_can_be_taken_back_by_its_role():
+    table = table_with(OriginalImageWidth=pick("2500", "2048", "3056"), native_mode=pick("L", "RGBA"))
+    schema = infer_schema(table)
+    assert all(schema[name].enum is None for name in ("OriginalImageWidth", "native_mode"))
+    back = schema.with_fields(
+        *(replace(schema[name], role="feature") for name in ("OriginalImageWidth", "native_mode"))
+    )
+    parsed = back.parse(table)
+    assert parsed["OriginalImageWidth"].dtype == "Int64"
+    assert parsed["native_mode"].tolist() == table["native_mode"].tolist()
 
 
 def test_quantities_are_known_by_either_form_of_their_name():

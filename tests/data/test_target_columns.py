@@ -95,6 +95,17 @@ def test_a_label_of_a_multilabel_column():
     assert schema["Findings"].role == "feature"
 
 
+def test_an_excluded_column_can_be_asked_for():
+    raw = table()
+    raw["native_mode"] = ["L" if number % 3 else "RGBA" for number in range(ROWS)]
+    raw["native_size"] = "64x64"
+    schema, _ = set_targets(infer_schema(raw), raw, ["native_mode"])
+    assert schema["native_mode"].enum == ("L", "RGBA")
+    assert schema.parse(raw)["native_mode"].tolist() == raw["native_mode"].tolist()
+    with pytest.raises(CohortError, match="the same value in all 80 rows"):
+        set_targets(infer_schema(raw), raw, ["native_size"])
+
+
 def test_all_wrong_targets_are_named_together_with_the_columns():
     with pytest.raises(CohortError) as caught:
         targeted("nope", "mrn", "x=sex:guess", "y=sex:equals:q", "sex=Findings:is_present", "patient_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 
@@ -84,16 +85,20 @@ def _field(column: ColumnEvidence, names: list[str]) -> RecordField:
         and _acquisition(column) is None
     ):
         return infer_field(column)
-    for role, kind, reason in (
-        ("excluded", "categorical", empty_reason(column)),
-        ("excluded", "categorical", date_reason(column)),
-        ("excluded", "categorical", ambiguous_number_reason(column)),
-        ("identifier", "categorical", identifier_reason(column) if column.num_filled else None),
-        ("excluded", "categorical", _acquisition(column)),
-        ("excluded", "integer", timing_reason(column, names)),
+    for role, reason in (
+        ("excluded", empty_reason(column)),
+        ("excluded", date_reason(column)),
+        ("excluded", ambiguous_number_reason(column)),
+        ("identifier", identifier_reason(column) if column.num_filled else None),
     ):
         if reason:
-            return RecordField(name, "integer" if kind == "integer" else "string", kind=kind, role=role, reason=reason)
+            return RecordField(name, role=role, reason=reason)
+    aside = _acquisition(column) or timing_reason(column, names)
+    if aside:
+        # Its kind stays, so that a person need only change the role; its values do not.
+        return replace(
+            infer_field(column), role="excluded", enum=None, blank_means=None, typical_range=None, reason=aside
+        )
     field = infer_field(column)
     prose = free_text_reason(column) if field.kind == "categorical" else None
     return RecordField(name, kind="free_text", role="excluded", reason=prose) if prose else field

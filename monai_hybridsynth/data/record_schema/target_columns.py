@@ -84,8 +84,8 @@ def _set_target(schema: RecordSchema, table: pd.DataFrame, wanted: str) -> tuple
             return _derive(schema, table, _event_name(wanted), {"from": wanted, "rule": "is_present"})
         if entry.role in ("identifier", "group", "image") or entry.kind == "free_text":
             raise ValueError(f"cannot be a target: it is {entry.role} ({entry.reason})")
-        if entry.role == "excluded" and wanted in table.columns and entry.kind == "categorical":
-            raise ValueError(f"cannot be a target: {entry.reason}")
+        if wanted in table.columns and not entry.is_modelled:
+            entry = _reinstated(entry, table[wanted])
         return schema.with_fields(replace(entry, role="target")), [TargetNote(wanted, "target", entry.reason)]
     name, separated, rule_text = wanted.partition("=")
     candidates = [column for column in schema.names if rule_text.startswith(f"{column}:")]
@@ -126,6 +126,18 @@ def _derive(
                 notes.append(TargetNote(origin.name, "excluded", reason))
         fields.append(field)
     return RecordSchema(fields, schema.image), notes
+
+
+def _reinstated(entry: RecordField, values: pd.Series) -> RecordField:
+    """Return an excluded field as a target that somebody asks for by name, with its categories filled in."""
+    text = as_text(values)
+    categories = sorted(text[~is_missing(text, entry.missing_values)].unique())
+    if len(categories) < 2:
+        raise ValueError(f"cannot be a target: {entry.reason}")
+    reason = f"asked for as a target, though it {entry.reason}"
+    if entry.is_numeric or entry.enum is not None:
+        return replace(entry, reason=reason)
+    return replace(entry, enum=tuple(categories), reason=reason)
 
 
 def _is_event_day(entry: RecordField, table: pd.DataFrame, group_name: str | None) -> bool:
