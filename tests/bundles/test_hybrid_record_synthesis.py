@@ -154,6 +154,16 @@ def test_head_ct_is_an_overlay(bundle, small, generator, encoder, tmp_path):
         assert digest_network(run.parser.get_parsed_content("network")) == digest_network(network)
 
 
+def test_the_bundle_holds_the_networks_of_the_alpha_gan(bundle):
+    """As links, so that a packed bundle is complete and the repository keeps one copy."""
+    theirs = bundle.parent / "cxr_alpha_gan" / "models"
+    names = {path.name for path in theirs.iterdir()}
+    assert names
+    assert {path.name for path in (bundle / "models").iterdir()} == names
+    for name in names:
+        assert (bundle / "models" / name).read_bytes() == (theirs / name).read_bytes()
+
+
 def test_every_config_speaks_in_full_names_and_the_same_ids(bundle):
     for path in (bundle / "configs").glob("*.json"):
         content = json.loads(path.read_text())
