@@ -80,11 +80,13 @@ def too_few_patients(train: int, test: int, *, binary: bool) -> str:
     """Return why an outcome cannot be scored, or an empty text."""
     if train >= MINIMUM_TRAIN_PATIENTS and test >= MINIMUM_TEST_PATIENTS:
         return ""
+    return _too_few(binary, f"{train} in train and {test} in the holdout")
+
+
+def _too_few(binary: bool, counts: str) -> str:
     what = "patients with the rarer outcome" if binary else "patients with a value"
-    return (
-        f"too few {what}: {train} in train and {test} in the holdout, "
-        f"at least {MINIMUM_TRAIN_PATIENTS} and {MINIMUM_TEST_PATIENTS} are needed"
-    )
+    needed = f"{MINIMUM_TRAIN_PATIENTS} to learn from and {MINIMUM_TEST_PATIENTS} to test on are needed"
+    return f"too few {what}: {counts}; {needed}"
 
 
 def probe_features(train: np.ndarray, *others: np.ndarray, predictor: str, seed: int) -> list[np.ndarray]:
@@ -169,39 +171,49 @@ def correspondence_metrics(
     """
     columns = train.cohort.schema.feature_names
     targets = prediction_targets(train.cohort.schema, columns, train.table)
-    reasons, patients = _reasons(targets, train, holdout)
-    kept = [target for target, reason in zip(targets, reasons, strict=True) if not reason]
+    keys = [(target.column, target.label) for target in targets]
     records: list[MetricRecord] = []
     for predictor in ("linear", "kernel"):
         dimensions: dict[str, str | float] = {"predictor": predictor, "volume": round(len(synthetic) / len(train), 2)}
-        scores: dict[str, AgreementScores] = {}
-        if kept:
-            statistics = [weighted_auroc if target.is_binary else weighted_order_score for target in kept]
-            sides = _sides(kept, (train, holdout, synthetic), predictor=predictor, seed=seed)
-            for name, score in (("agreement_forward", forward_scores), ("agreement_reverse", reverse_scores)):
-                scores[name] = score(sides, statistics, num_replicates=num_replicates, seed=seed)
-        for name in _READINGS:
-            summary = _Summary(name, synthetic.name, dimensions, kept, patients, scores.get(name))
-            records += summary.records(columns, dict(zip(_keys(targets), reasons, strict=True)), holdout.num_groups)
+        for name, score in (("agreement_forward", forward_scores), ("agreement_reverse", reverse_scores)):
+            reasons, patients = _reasons(targets, train, holdout, name=name)
+            kept = [target for target, reason in zip(targets, reasons, strict=True) if not reason]
+            scores = None
+            if kept:
+                statistics = [weighted_auroc if target.is_binary else weighted_order_score for target in kept]
+                sides = _sides(kept, (train, holdout, synthetic), predictor=predictor, seed=seed)
+                scores = score(sides, statistics, num_replicates=num_replicates, seed=seed)
+            tested = holdout.num_groups + (train.num_groups if name == "agreement_reverse" else 0)
+            known = dict(zip(keys, patients, strict=True))
+            summary = _Summary(name, synthetic.name, dimensions, kept, known, scores)
+            records += summary.records(columns, dict(zip(keys, reasons, strict=True)), tested)
     return records
 
 
-def _keys(targets: Sequence[PredictionTarget]) -> list[tuple[str, str | None]]:
-    return [(target.column, target.label) for target in targets]
-
-
 def _reasons(
-    targets: Sequence[PredictionTarget], train: JudgedCohort, holdout: JudgedCohort
-) -> tuple[list[str], dict[tuple[str, str | None], int]]:
-    """Return per outcome why it cannot be scored (or nothing), and the patients that its score rests on."""
-    reasons, patients = [], {}
+    targets: Sequence[PredictionTarget], train: JudgedCohort, holdout: JudgedCohort, *, name: str
+) -> tuple[list[str], list[int]]:
+    """Return per outcome why it cannot be scored (or nothing), and the patients that its score rests on.
+
+    Forward rests on the held-out patients alone; reverse on all real patients, who are predicted in turn.
+    """
+    reasons, patients = [], []
     for target in targets:
+        values = [target.values(cohort.table) for cohort in (train, holdout)]
         counts = [
-            class_patients(target.values(cohort.table), cohort.groups, binary=target.is_binary)
-            for cohort in (train, holdout)
+            class_patients(found, cohort.groups, binary=target.is_binary)
+            for found, cohort in zip(values, (train, holdout), strict=True)
         ]
-        reasons.append(too_few_patients(*counts, binary=target.is_binary))
-        patients[target.column, target.label] = counts[1]
+        if name == "agreement_reverse":
+            groups = np.concatenate([train.groups, holdout.groups])
+            count = class_patients(np.concatenate(values), groups, binary=target.is_binary)
+            reason = (
+                "" if count >= MINIMUM_TRAIN_PATIENTS else _too_few(target.is_binary, f"{count} in train and holdout")
+            )
+        else:
+            count, reason = counts[1], too_few_patients(*counts, binary=target.is_binary)
+        reasons.append(reason)
+        patients.append(count)
     return reasons, patients
 
 

@@ -60,7 +60,7 @@ def test_one_seed_gives_the_same_values(judged):
 
 
 def test_a_tiny_cohort_is_answered_with_reasons(judged):
-    train, holdout = judged("train", 16, 1), judged("holdout", 3, 2)
+    train, holdout = judged("train", 12, 1), judged("holdout", 3, 2)
     records = correspondence_metrics(train, holdout, judged("synthetic", 20, 3), seed=0, num_replicates=10)
     assert records
     assert all(record.value is None and record.note for record in records)
