@@ -14,6 +14,8 @@ __all__ = ["Finding", "audit_release"]
 PREPARED = {"train", "holdout", "schema.json"}
 SIDE_CONTENT = {"images", "records.csv", "records.parquet", "schema.json"}
 PRIVATE_CACHE = ".private"
+REPORT = {"index.html", "plotly.min.js", "images"}
+REPORT_WARNING = "Contains real images and real rows. Do not release this page."
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def audit_release(path: str | Path, *, against: str | Path | None = None) -> lis
         their original than
     two patients do, and what weights have memorised; membership attacks measure that.
 
-    The folder that ``prepare`` wrote (``train`` and ``holdout`` with records and images, nothing else) and caches named
-    ``.private`` hold the cohort by design: they are named in a note and not searched. Anything else beside
-    them is searched.
+    Three folders hold the cohort by design; below ``path`` they are named in a note and not searched: the one that
+    ``prepare`` wrote (``train`` and ``holdout`` with records and images), caches named ``.private``, and the report of
+    ``evaluate``, whose page warns that it shows real images. With any other file in it such a folder is searched.
 
     Args:
         path: a file or a folder.
@@ -95,14 +97,10 @@ def _files(path: Path) -> tuple[list[Path], list[Finding]]:
     folders = [path]
     while folders:
         folder = folders.pop()
-        if folder != path and (_is_prepared(folder) or folder.name == PRIVATE_CACHE):
+        private = _private_content(folder) if folder != path else None
+        if private is not None:
             name = folder.relative_to(path).as_posix()
-            what = (
-                "private working data (encoded patients)"
-                if folder.name == PRIVATE_CACHE
-                else "the prepared cohort itself"
-            )
-            notes.append(Finding("note", name, f"{what}, not searched", "never release this folder"))
+            notes.append(Finding("note", name, f"{private}, not searched", "never release this folder"))
             continue
         for entry in sorted(folder.iterdir()):
             if entry.is_dir() and not entry.is_symlink():
@@ -110,6 +108,18 @@ def _files(path: Path) -> tuple[list[Path], list[Finding]]:
             else:
                 files.append(entry)
     return files, notes
+
+
+def _private_content(folder: Path) -> str | None:
+    """Return what a folder holds that is private by design and says so, or None."""
+    if folder.name == PRIVATE_CACHE:
+        return "private working data (encoded patients)"
+    if _is_prepared(folder):
+        return "the prepared cohort itself"
+    page = folder / "index.html"
+    if {entry.name for entry in folder.iterdir()} == REPORT and REPORT_WARNING in page.read_text(encoding="utf-8"):
+        return "a report for the house that owns the cohort, with real images"
+    return None
 
 
 def _is_prepared(folder: Path) -> bool:

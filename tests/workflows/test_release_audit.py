@@ -338,6 +338,22 @@ def test_the_prepared_cohort_in_a_run_is_named_and_not_searched(release, cohort)
     assert "leak: prepared/train" in texts(release, cohort), "only what prepare writes is set aside"
 
 
+def test_a_report_with_real_images_is_named_when_its_page_says_so(release, cohort, table, repository):
+    report = release / "report"
+    (report / "images").mkdir(parents=True)
+    shutil.copy(cohort / table["image"][0], report / "images/real_000000.png")
+    (report / "plotly.min.js").write_text("")
+    (report / "index.html").write_text("<p>All synthetic.</p>")
+    assert "leak: report/images/real_000000.png" in texts(release, cohort)
+    template = repository / "monai_hybridsynth/evaluation/templates/report.html.j2"
+    (report / "index.html").write_text(template.read_text(encoding="utf-8"))
+    assert texts(release, cohort) == ""
+    assert [finding.file for finding in audit_release(release, against=cohort)] == ["report"]
+    (report / "model.pkl").write_bytes(b"")
+    assert "leak: report/images/real_000000.png" in texts(release, cohort)
+    assert "images of patients" in texts(report, cohort), "audited itself, it is searched"
+
+
 def test_a_prepared_folder_audited_itself_is_searched(release, cohort):
     for side in ("train", "holdout"):
         shutil.copytree(cohort, release / "prepared" / side)
