@@ -97,8 +97,20 @@ format: $(READY)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# Every published table stands beside its command; this runs those commands again.
-bench: $(READY)
-	@sed -e ':a' -e '/\\$$/N; s/\\\n//; ta' benchmarks/RESULTS.md | grep '^python benchmarks/' | while read -r line; do \
-		echo "== $$line"; PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash -c "$$line" || exit 1; \
-	done
+# Every published table stands beside its command; this runs those commands again, on the cohorts in DATA.
+DATA ?= ../shared/data
+POOLS := runs/pools
+
+$(POOLS)/chest: | $(READY)
+	$(RUN) benchmarks/pretraining_pool.py --source $(DATA)/mednist --label CXR \
+		--exclude $(DATA)/mednist/twins_of_cohorts.csv --phantom 1500 --out $@
+
+$(POOLS)/head_ct: | $(READY)
+	$(RUN) benchmarks/pretraining_pool.py --source $(DATA)/mednist --label HeadCT --modality head_ct --out $@
+
+bench: $(POOLS)/chest $(POOLS)/head_ct
+	@sed -e ':a' -e '/\\$$/N; s/\\\n//; ta' benchmarks/RESULTS.md | grep '^python benchmarks/' \
+		| sed -e 's# POOL # $(POOLS)/chest #; s# HEAD_CT_POOL # $(POOLS)/head_ct #; s#\.\./shared/data#$(DATA)#g' \
+		| while read -r line; do \
+			echo "== $$line"; PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash -c "$$line" < /dev/null || exit 1; \
+		done
