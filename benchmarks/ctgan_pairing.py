@@ -1,12 +1,11 @@
 """How far CTGAN keeps the link between image and row: presets, latent sizes, pac and steps on one cohort.
 
-python benchmarks/ctgan_pairing.py --cohort COHORT --pool POOL [--exclude CSV] --out RESULTS.json \
+python benchmarks/ctgan_pairing.py --cohort COHORT --pool POOL --exclude CSV --title "..." --results JSON --out MD \
     --judge "View Position" "Patient Gender" "Finding_Labels=No Finding" "Finding_Labels=Effusion" "Patient Age"
 
-Latents are the principal components of the pool's images, or those of a trained encoder (``--encoder``). Every result
-is kept in ``--out`` as soon as it is there; the same command goes on where it stopped. Configurations are compared on
-an inner split of the training patients (``--split inner``), the chosen ones on patients that no choice has seen
-(``--split outer``).
+Latents are the principal components of the pool's images, or those of a trained encoder (``--encoder``). Configurations
+are compared on inner splits of the training patients; the chosen ones are tested on patients that no choice has seen.
+Every result is kept in ``--results`` as soon as it is there; the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,14 +20,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from results_file import write_section
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from monai_hybridsynth.data import Cohort, read_cohort
 from monai_hybridsynth.fusion import CTGANSynthesizer, IndependentSynthesizer, latent_columns
+from monai_hybridsynth.networks import AlphaGanEncoder
 from monai_hybridsynth.transforms import RecordEncoder, load_images
 
+BASELINES = ("real", "shuffled", "independent")
 SMALL = {
     "preset": "tuned",
     "generator_dim": [128, 128],
@@ -63,21 +65,21 @@ CONFIGURATIONS |= {
 
 
 def main() -> None:
-    """Run what is asked for and not yet in the results."""
+    """Measure what is not yet in the results, then write the table."""
     options = _arguments()
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
     table, cohort = _latent_table(options)
-    for seed in options.seeds:
-        parts = _split(table, cohort, seed=seed, inner=options.split == "inner")
-        for name in options.configurations:
-            key = f"{options.split} {seed} {name}"
-            if key in results:
-                continue
-            arguments = json.loads(name) if name.startswith("{") else CONFIGURATIONS.get(name, {})
+    runs = [("inner", 0, name) for name in options.inner]
+    runs += [("outer", seed, name) for seed in range(options.outer_splits) for name in options.outer]
+    for split, seed, name in runs:
+        key = f"{split} {seed} {name}"
+        if key not in results:
+            parts = _split(table, cohort, seed=seed, inner=split == "inner")
+            arguments = CONFIGURATIONS.get(name, {})
             results[key] = {"arguments": arguments} | _measure(name, arguments, *parts, cohort, options.judge, seed)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(results, indent=1))
-            print(key, _line(results[key]), flush=True)
+            options.results.parent.mkdir(parents=True, exist_ok=True)
+            options.results.write_text(json.dumps(results, indent=1))
+    write_section(options.out, options.title, _report(results, options.judge))
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,34 +89,77 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pool", type=Path, help="public images of which principal components are taken")
     parser.add_argument("--pool-prefix", default="images/", help="take pool images whose path starts so")
     parser.add_argument("--exclude", type=Path, help="CSV with a column `image`: pool images to leave out")
-    parser.add_argument("--encoder", type=Path, help="latents (.npz with `latents`, in row order) instead of a pool")
+    parser.add_argument("--encoder", type=Path, help="encoder.pt of a 64-pixel alphaGAN, instead of a pool")
     parser.add_argument("--judge", nargs="+", required=True, help="columns, or column=category, that probes predict")
-    parser.add_argument("--split", choices=("inner", "outer"), default="inner")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--configurations", nargs="+", default=["real", "shuffled", "independent", *CONFIGURATIONS])
-    parser.add_argument("--out", type=Path, required=True, help="JSON with all results so far")
+    parser.add_argument("--inner", nargs="*", default=[*BASELINES, *CONFIGURATIONS])
+    parser.add_argument("--outer", nargs="*", default=[*BASELINES, "tuned", "paper"])
+    parser.add_argument("--outer-splits", type=int, default=1)
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--results", type=Path, required=True, help="JSON with all results so far")
+    parser.add_argument("--out", type=Path, help="Markdown file; the section of this title is replaced")
     return parser.parse_args()
 
 
 def _latent_table(options: argparse.Namespace) -> tuple[pd.DataFrame, Cohort]:
     """Return the cohort's rows with 128 latent columns."""
     cohort = read_cohort(options.cohort)
-    kept = options.out.parent / f"{options.out.stem}.latents.npz"
-    if options.encoder is not None:
-        latents = np.load(options.encoder)["latents"]
-    elif kept.exists():
-        latents = np.load(kept)["latents"]
-    else:
-        names = pd.read_csv(options.pool / "records.csv", dtype=str)["image"]
-        excluded = set(pd.read_csv(options.exclude)["image"]) if options.exclude else set()
-        paths = [options.pool / n for n in names if n.startswith(options.pool_prefix) and n not in excluded]
-        pool = load_images(paths, cohort.schema.image, spatial_size=64).flatten(1).numpy()
-        images = load_images(cohort.image_paths, cohort.schema.image, spatial_size=64).flatten(1).numpy()
-        latents = PCA(128, random_state=0).fit(pool).transform(images)
+    kept = options.results.parent / f"{options.results.stem}.latents.npz"
+    if not kept.exists():
+        images = load_images(cohort.image_paths, cohort.schema.image, spatial_size=64)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, latents=latents)
+        np.savez(kept, latents=_encoded(images, options, cohort))
+    latents = np.load(kept)["latents"]
     columns = {f"latent_{number:03d}": latents[:, number].astype(np.float32) for number in range(latents.shape[1])}
     return pd.concat([cohort.table.reset_index(drop=True), pd.DataFrame(columns)], axis=1), cohort
+
+
+@torch.no_grad()
+def _encoded(images: torch.Tensor, options: argparse.Namespace, cohort: Cohort) -> np.ndarray:
+    """Return latents of images, by the encoder or by the pool's principal components."""
+    if options.encoder is not None:
+        encoder = AlphaGanEncoder(2, 1, 64, 128).eval()
+        encoder.load_state_dict(torch.load(options.encoder, weights_only=True))
+        return torch.cat([encoder(batch) for batch in images.split(100)]).numpy()
+    names = pd.read_csv(options.pool / "records.csv", dtype=str)["image"]
+    excluded = set(pd.read_csv(options.exclude)["image"]) if options.exclude else set()
+    paths = [options.pool / n for n in names if n.startswith(options.pool_prefix) and n not in excluded]
+    pool = load_images(paths, cohort.schema.image, spatial_size=64).flatten(1).numpy()
+    return PCA(128, random_state=0).fit(pool).transform(images.flatten(1).numpy())
+
+
+def _report(results: dict[str, Any], judge: list[str]) -> list[str]:
+    """Return the tables in Markdown."""
+    lines = [
+        "Pairing is (synthetic - shuffled) / (real - shuffled) of the summed AUC of linear probes from latents to the "
+        "columns, trained on five synthetic records per training row and tested on real held-out patients [95 % "
+        "bootstrap over patients, the fit held fixed]. Shape is the mean similarity of the clinical columns' "
+        "distributions; near is the median latent distance of synthetic records to the nearest training record, "
+        "divided by that of held-out patients (below 1: closer than strangers are).",
+        "",
+    ]
+    heads = {"outer": "Patients that no choice has seen", "inner": "Inner split, on which `tuned` was chosen"}
+    for split, head in heads.items():
+        chosen = {key: value for key, value in results.items() if key.startswith(split)}
+        if not chosen:
+            continue
+        lines += [f"**{head}**", "", f"| | pairing | {' | '.join(judge)} | shape | near | fit, core s |"]
+        lines += ["|---" * (len(judge) + 5) + "|"]
+        lines += [_row(key.partition(" ")[2], value) for key, value in chosen.items()] + [""]
+    return lines
+
+
+def _row(key: str, result: dict[str, Any]) -> str:
+    """Return one line of the table."""
+    seed, _, name = key.partition(" ")
+    score, low, high = result["pairing"]
+    quality = " | ".join(f"{value:.3f}" for value in result["quality"]["synthetic"].values())
+    near = result["nearest"]["synthetic"] / result["nearest"]["holdout"]
+    cpu = result["seconds"].get("cpu")
+    label = name if seed == "0" else f"{name}, split {seed}"
+    return (
+        f"| {label} | {score:.2f} [{low:.2f}, {high:.2f}] | {quality} | {result['shape']:.2f} | {near:.2f} | "
+        f"{'' if cpu is None else f'{cpu:.0f}'} |"
+    )
 
 
 def _split(table: pd.DataFrame, cohort: Cohort, *, seed: int, inner: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -138,7 +183,7 @@ def _measure(
 ) -> dict[str, Any]:
     """Fit one configuration, draw five times the training rows and let probes judge them."""
     encoder = RecordEncoder(cohort.schema).fit(train)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     if name == "real":
         synthetic = train
     elif name == "shuffled":
@@ -147,9 +192,9 @@ def _measure(
         made = IndependentSynthesizer() if name == "independent" else CTGANSynthesizer(**arguments, progress=False)
         made.fit(train, cohort.schema, seed=seed)
         synthetic = None
-    fitted = time.perf_counter()
+    fitted, cpu = time.perf_counter(), time.process_time() - cpu
     synthetic = made.sample(5 * len(train), seed=seed + 1) if synthetic is None else synthetic
-    seconds = {"fit": round(fitted - start, 1), "sample": round(time.perf_counter() - fitted, 1)}
+    seconds = {"fit": round(fitted - start, 1), "cpu": round(cpu, 1), "sample": round(time.perf_counter() - fitted, 1)}
     arms = [_probe(part, test, encoder, judge) for part in (synthetic, train)]
     shuffles = [_probe(_shuffled(train, number), test, encoder, judge) for number in range(5)]
     return _scores(arms[0], arms[1], shuffles, test, cohort, judge) | {
@@ -273,16 +318,6 @@ def _nearest(train: pd.DataFrame, test: pd.DataFrame, synthetic: pd.DataFrame) -
         what: round(float(torch.cdist(torch.from_numpy(part[names].to_numpy() / scale), base).amin(1).median()), 2)
         for what, part in (("synthetic", synthetic.iloc[:2000]), ("holdout", test))
     }
-
-
-def _line(result: dict[str, Any]) -> str:
-    """Return one result for the terminal."""
-    score, low, high = result["pairing"]
-    quality = " ".join(f"{value:.3f}" for value in result["quality"]["synthetic"].values())
-    return (
-        f"pairing {score:.2f} [{low:.2f}, {high:.2f}] | {quality} | shape {result['shape']} | "
-        f"nearest {result['nearest']} | {result['seconds']}"
-    )
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ def rare_numbers(table: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
             text.str.replace(r"[eE].*|\D", "", regex=True).str.strip("0").str.len() >= 5
         )
         found |= {float(value) for value in _rare_values(text[precise], patients[precise.to_numpy()])}
-    return np.array(sorted(value for value in found if np.isfinite(value)))
+    return np.array(sorted(value for value in found if abs(value) < 1e30))
 
 
 def _rare_values(values: pd.Series, patients: np.ndarray) -> list[str]:

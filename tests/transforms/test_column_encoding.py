@@ -40,6 +40,16 @@ def test_numbers_are_rounded_as_they_came():
     assert fit(pd.Series(np.random.default_rng(0).normal(7, 1, 100)), "continuous").decimals is None
 
 
+def test_a_state_of_few_patients_becomes_the_nearest_value():
+    values = pd.Series([*np.linspace(10, 50, 60), *[np.inf] * 10, -np.inf, np.nan])
+    column = fit(values, "continuous", censored=True)
+    assert column.states == ("above", "value")
+    back = column.unflatten(column.flatten(values))
+    number = column.flats[0]
+    assert back.iloc[-2:].tolist() == [number.lower, number.centre]
+    assert np.isposinf(back.iloc[60:70]).all()
+
+
 def test_labels_are_split_and_trimmed():
     assert label_sets(pd.Series(["A| B", "", None, "A||"]), "|") == [{"A", "B"}, frozenset(), None, {"A"}]
 
