@@ -100,7 +100,7 @@ class NumericColumn(_Column):
         filled = np.select(
             [found == "missing", found == "below", found == "above"], [number.centre, number.lower, number.upper], raw
         )
-        # A state that was not learned: a value beyond the limit is one at the end of the range, a missing one the median.
+        # A state that was not learned: a censored value becomes the end of the range, a missing one the median.
         fallback = "value" if "value" in self.states else self.states[0]
         found = np.where(np.isin(found, self.states), found, fallback)
         return {number.name: np.clip(filled, number.lower, number.upper), state.name: found.astype(object)}
