@@ -16,6 +16,8 @@ __all__ = ["FAMILIES", "MetricRecord", "metrics_schema", "read_metrics", "write_
 
 FAMILIES = ("correspondence", "utility", "fidelity", "privacy")
 VERSION = 1
+# Where predictors separate a few patients without error, resampling them cannot show how lucky that was.
+DEGENERATE_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ class MetricRecord:
         if value is not None and not all(part is not None and math.isfinite(part) for part in (value, low, high)):
             value = low = high = None
             reason = "; ".join(filter(None, ["no interval can be formed from so few patients", reason]))
+        if low is not None and high is not None and family in ("correspondence", "utility"):
+            lucky = f"all bootstrap samples of these {estimate.n} patients agree, so the interval is too narrow"
+            reason = "; ".join(filter(None, [reason, lucky if high - low < DEGENERATE_WIDTH else ""]))
         bounds = [None if bound is None or not math.isfinite(bound) else float(bound) for bound in (floor, ceiling)]
         return cls(
             cohort=cohort,

@@ -99,7 +99,8 @@ def _distances(
         found.append((distances[:, 0], ratio, cohort.groups[rows]))
     for metric, place in (("dcr_median", 0), ("nndr_median", 1)):
         floor = float(_median(found[0][place], record_weights(found[0][2])[None])[0])
-        estimate = _median_estimate(found[1][place], found[1][2], seed=seed)
+        highest = np.inf if metric == "dcr_median" else 1.0
+        estimate = _median_estimate(found[1][place], found[1][2], highest=highest, seed=seed)
         records.append(_distance_record(estimate, floor, name, metric, view))
     return records
 
@@ -153,11 +154,11 @@ def _median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return values[order][place]
 
 
-def _median_estimate(values: np.ndarray, groups: np.ndarray, *, seed: int) -> Estimate:
+def _median_estimate(values: np.ndarray, groups: np.ndarray, *, highest: float, seed: int) -> Estimate:
     units = len(np.unique(groups))
     value = float(np.median(values))
     replicates = _median(values, bootstrap_weights(groups, NUM_REPLICATES, seed=seed))
-    low, high = interval(value, replicates, num_groups=units, bounds=(0.0, np.inf))
+    low, high = interval(value, replicates, num_groups=units, bounds=(0.0, highest))
     return Estimate(value, low, high, units)
 
 

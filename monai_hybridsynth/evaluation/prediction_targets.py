@@ -14,6 +14,7 @@ __all__ = ["PredictionTarget", "label_sets", "ordered_scale", "prediction_target
 
 # A column with more levels than this is judged on its most frequent ones; the rest are too rare for an interval.
 MAXIMUM_LEVELS = 20
+NEGATIVE_LEVELS = ("no", "0", "false", "negative", "none", "absent")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def label_sets(column: pd.Series, field: RecordField) -> list[set[str] | None]:
 def prediction_targets(schema: RecordSchema, columns: Sequence[str], train: pd.DataFrame) -> list[PredictionTarget]:
     """Return the outcomes of the given columns, levels as found in the training table.
 
-    A column with two categories gives one outcome (the rarer category); more categories and multi-label columns give
-    one outcome per category or label; numbers and ordered categories give themselves.
+    A column with two categories gives one outcome (the positive one of yes and no, else the rarer); more categories and
+    multi-label columns give one outcome per category or label; numbers and ordered categories give themselves.
     """
     result = []
     for name in columns:
@@ -72,7 +73,8 @@ def prediction_targets(schema: RecordSchema, columns: Sequence[str], train: pd.D
         counts = pd.Series(found, dtype=object).value_counts(sort=True)
         levels = [str(level) for level in counts.index]
         if field.kind != "multilabel" and len(levels) == 2:
-            levels = levels[1:]
+            positive = [level for level in levels if level.lower() not in NEGATIVE_LEVELS]
+            levels = positive if len(positive) == 1 else levels[1:]
         result += [PredictionTarget(name, level, field) for level in sorted(levels[:MAXIMUM_LEVELS])]
     return result
 

@@ -15,6 +15,7 @@ __all__ = ["agreement_figure", "shape_figures", "score_figure", "utility_figure"
 
 MEAN = "mean of all columns"
 NO_LINK = "not estimable: no measurable link in real pairs, or too few patients"
+MAXIMUM_SHOWN = 3.0
 _COHORT_COLOURS = ("--second", "--third", "--fourth", "--fifth")
 
 
@@ -103,7 +104,9 @@ def agreement_figure(metrics: Sequence[MetricRecord], cohort: str) -> dict[str, 
             name = f"{direction}, {predictor}"
             series.append(_dots(rows, places, name=name, colour=colour, symbol=symbol, shift=shift))
             shift += 0.18
-    layout = _rows_layout(places, "0: paired at random, 1: as in real patients", (-0.6, 1.9), (0, 1))
+    highest = max([1.7, *(record.value for record in chosen if record.value is not None)])
+    span = (-0.6, min(highest, MAXIMUM_SHOWN) + 0.2)
+    layout = _rows_layout(places, "0: paired at random, 1: as in real patients", span, (0, 1))
     known = {_place(record) for record in chosen if record.value is not None}
     layout["annotations"] = [
         {"x": 0.5, "y": row, "text": NO_LINK, "showarrow": False, "font": {"color": "--muted", "size": 12}}

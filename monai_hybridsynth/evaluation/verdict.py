@@ -12,6 +12,8 @@ __all__ = ["Verdict", "family_verdicts", "find_record"]
 # Reasons. .7: the published hybrid method kept .73 of the gain over chance.
 # .05 and .15: differences in shape between two samples of the same few hundred patients, and three times that.
 GOOD_SHARE = 0.7
+# Half of it must be certain: a wide interval is not a success.
+SURE_SHARE = 0.35
 CLOSE, FAR = 0.05, 0.15
 # Synthetic records twice as close to training patients as real strangers are: no accident in any cohort tried.
 NEAR_RATIO = 0.5
@@ -78,8 +80,14 @@ def _share_light(records: Sequence[MetricRecord]) -> str:
         if record.low <= 0:
             lights.append("bad")
         else:
-            lights.append("good" if record.value >= GOOD_SHARE else "caution")
+            lights.append("good" if record.value >= GOOD_SHARE and record.low >= SURE_SHARE else "caution")
     return next((light for light in ("bad", "caution", "good") if light in lights), "unknown")
+
+
+def _unsure(records: Sequence[MetricRecord], weakened: str) -> str:
+    """Return the headline of a yellow light: weakened, or only not certain."""
+    good = all(record.value is None or record.value >= GOOD_SHARE for record in records)
+    return "Too few patients to be sure" if good else weakened
 
 
 def _correspondence(metrics: Sequence[MetricRecord], cohort: str) -> Verdict:
@@ -96,13 +104,14 @@ def _correspondence(metrics: Sequence[MetricRecord], cohort: str) -> Verdict:
         light = "caution"
     headline = {
         "good": "Image and row belong together",
-        "caution": "The link is exaggerated, or copied" if above else "The link between image and row is weakened",
+        "caution": "The link is exaggerated, or copied" if above else _unsure(numbers, "The link is weakened"),
         "bad": "The link between image and row is lost",
         "unknown": "Real pairs show no measurable link",
     }[light]
     rule = (
-        f"Green: forward and reverse agreement of the mean column at least {GOOD_SHARE}, intervals above 0 and none "
-        "wholly above 1. Red: an interval includes 0, as it does when image and row are paired at random."
+        f"Green: forward and reverse agreement of the mean column at least {GOOD_SHARE}, intervals from "
+        f"{SURE_SHARE} up and none wholly above 1. Red: an interval includes 0, as it does "
+        "when image and row are paired at random."
     )
     return Verdict("correspondence", light, headline, numbers, rule)
 
@@ -118,12 +127,13 @@ def _utility(metrics: Sequence[MetricRecord], cohort: str) -> Verdict:
     light = _share_light(numbers)
     headline = {
         "good": "Training on it is nearly as good as on real records",
-        "caution": "Training on it keeps part of the gain",
+        "caution": _unsure(numbers, "Training on it keeps part of the gain"),
         "bad": "Training on it does not beat guessing",
         "unknown": "No target could be measured",
     }[light]
     rule = (
-        f"Green: training on synthetic records alone keeps at least {GOOD_SHARE} of the gain over chance. "
+        f"Green: training on synthetic records alone keeps at least {GOOD_SHARE} of the gain over chance, the "
+        f"interval from {SURE_SHARE} up. "
         "Red: the interval includes 0."
     )
     return Verdict("utility", light, headline, numbers, rule)

@@ -57,6 +57,12 @@ def test_no_value_needs_a_reason_and_never_is_nan():
         record(family="beauty")
 
 
+def test_an_interval_without_width_is_called_too_narrow():
+    perfect = record(Estimate(1.0, 1.0, 1.0, 4))
+    assert "these 4 patients agree" in perfect.note
+    assert record().note == ""
+
+
 def test_another_version_is_refused(tmp_path):
     (tmp_path / "metrics.json").write_text('{"version": 2}')
     with pytest.raises(ValueError, match="reads version 1"):

@@ -51,6 +51,12 @@ def test_every_kind_of_column_becomes_outcomes():
         np.testing.assert_array_equal(matrix[:, column], values)
 
 
+def test_yes_is_the_positive_one_even_where_it_is_the_rule():
+    schema = RecordSchema([RecordField("icu", kind="binary")])
+    (target,) = prediction_targets(schema, ["icu"], pd.DataFrame({"icu": ["yes", "yes", "yes", "no"]}))
+    assert target.label == "yes"
+
+
 def test_a_constant_column_has_no_outcome_worth_a_score_and_no_columns_give_an_empty_matrix():
     assert target_matrix([], TABLE).shape == (4, 0)
 

@@ -38,6 +38,7 @@ def agreement(forward, reverse):
         ((0.9, 0.8, 1.0), (0.05, -0.1, 0.2), "bad"),
         ((0.5, 0.3, 0.7), (0.9, 0.8, 1.0), "caution"),
         ((1.0, 0.9, 1.1), (1.5, 1.3, 1.7), "caution"),
+        ((0.9, 0.1, 1.7), (0.9, 0.8, 1.0), "caution"),
         ((None, None, None), (None, None, None), "unknown"),
     ],
 )
@@ -47,6 +48,8 @@ def test_the_weaker_direction_decides_and_a_caricature_is_no_success(forward, re
     assert len(verdict.numbers) == 4
     if forward[0] == 1.0:
         assert "copied" in verdict.headline
+    if forward[1] == 0.1:
+        assert verdict.headline == "Too few patients to be sure"
 
 
 def fidelity(shape=0.95, distance=0.01, broken=0.0):
