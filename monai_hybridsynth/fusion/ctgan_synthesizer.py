@@ -49,6 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "latent_directions": "principal",
         "latent_modes": True,
         "latent_width": 4.0,
+        "average_decay": 0.0,
     },
 }
 # Chosen on inner splits of the training patients, see benchmarks/ctgan_pairing.py.
@@ -63,6 +64,7 @@ PRESETS["tuned"] = PRESETS["paper"] | {
     "latent_components": 16,
     "latent_directions": "clinical",
     "latent_modes": False,
+    "average_decay": 0.998,
 }
 BLOCK = 8192
 
@@ -97,6 +99,7 @@ class CTGANSynthesizer:
         latent_directions: ``"clinical"`` or ``"principal"``.
         latent_modes: whether latents or scores get modes (slow: half a second each) or a single one.
         latent_width: standard deviations that reach the end of the tanh of a score with a single mode.
+        average_decay: of an average over the generator's training steps; 0 takes the last step's weights.
         minimum_patients: patients that must share a category, and that each end of a range stands for.
         progress: whether to show a progress bar.
         enable_gpu: whether to train on a GPU when there is one; results then depend on the machine.
@@ -128,6 +131,7 @@ class CTGANSynthesizer:
         latent_directions: str | None = None,
         latent_modes: bool | None = None,
         latent_width: float | None = None,
+        average_decay: float | None = None,
         minimum_patients: int = 5,
         progress: bool = True,
         enable_gpu: bool = False,
@@ -179,7 +183,12 @@ class CTGANSynthesizer:
         self.spans_ = TableSpans([self._span(column, flat, patients, weights, rng) for column in columns])
         matrix = np.concatenate([span.encode(flat[span.name].to_numpy(), rng) for span in self.spans_.spans], axis=1)
         self.generator_ = train_generator(
-            self.spans_, matrix, weights, seed=seed, options=self._ctgan_options(len(table))
+            self.spans_,
+            matrix,
+            weights,
+            seed=seed,
+            options=self._ctgan_options(len(table)),
+            average_decay=self.options["average_decay"],
         )
         return self
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 import warnings
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from monai_hybridsynth.fusion.table_spans import Span, TableSpans
 
-__all__ = ["build_generator", "fit_modes", "train_generator"]
+__all__ = ["SpanTransformer", "build_generator", "fit_modes", "patient_sampler_class", "train_generator"]
 
 SpanShape = namedtuple("SpanShape", ["dim", "activation_fn"])
 CALIBRATION_BATCHES = 50
@@ -50,9 +52,8 @@ def _shape_of(span: Span) -> list[SpanShape]:
 
 
 @cache
-def _hooked_classes() -> tuple[type, type]:
-    """Return CTGAN with our transformer and sampler hooked in, and that sampler; ctgan is imported here only."""
-    from ctgan import CTGAN
+def patient_sampler_class() -> type:
+    """Return CTGAN's sampler with rows weighted; a function, because ctgan is imported where it is used."""
     from ctgan.data_sampler import DataSampler
 
     class PatientSampler(DataSampler):
@@ -83,6 +84,14 @@ def _hooked_classes() -> tuple[type, type]:
                 index[wanted] = self._rows[pair[0]][pair[1]][np.minimum(place, len(cumulative) - 1)]
             return data[index]
 
+    return PatientSampler
+
+
+@cache
+def _hooked_ctgan_class() -> type:
+    """Return CTGAN with our transformer and sampler hooked in."""
+    from ctgan import CTGAN
+
     class HookedCTGAN(CTGAN):
         """CTGAN whose transformer and sampler are replaced at the moment its ``fit`` creates them."""
 
@@ -109,11 +118,11 @@ def _hooked_classes() -> tuple[type, type]:
         def _data_sampler(self, value) -> None:
             """Turn the sampler that ``fit`` creates into the weighted one."""
             if value is not None:
-                value.__class__ = PatientSampler
+                value.__class__ = patient_sampler_class()
                 value = value.weigh(self.row_weights, self._log_frequency)
             self.hooked_sampler = value
 
-    return HookedCTGAN, PatientSampler
+    return HookedCTGAN
 
 
 def fit_modes(column: pd.Series, *, max_clusters: int, weight_threshold: float) -> np.ndarray:
@@ -139,7 +148,13 @@ def fit_modes(column: pd.Series, *, max_clusters: int, weight_threshold: float) 
 
 
 def train_generator(
-    spans: TableSpans, matrix: np.ndarray, weights: np.ndarray, *, seed: int, options: dict[str, Any]
+    spans: TableSpans,
+    matrix: np.ndarray,
+    weights: np.ndarray,
+    *,
+    seed: int,
+    options: dict[str, Any],
+    average_decay: float = 0.0,
 ) -> torch.nn.Module:
     """Run ``ctgan.CTGAN.fit`` on an encoded table and return its generator alone, on the CPU in evaluation mode.
 
@@ -155,19 +170,50 @@ def train_generator(
         seed: of everything random.
         options: arguments of ``ctgan.CTGAN``.
     """
-    hooked, _ = _hooked_classes()
     discrete = [span.name for span in spans.discrete]
     placeholder = pd.DataFrame({span.name: np.zeros(len(matrix)) for span in spans.spans})
     state = random.getstate()
     try:
-        model = hooked(**options).hook(SpanTransformer(spans, matrix), weights)
+        model = _hooked_ctgan_class()(**options).hook(SpanTransformer(spans, matrix), weights)
         model.set_random_state(seed)
-        model.fit(placeholder, discrete)
+        with _averaged_weights(model, average_decay) as average:
+            model.fit(placeholder, discrete)
     finally:
         random.setstate(state)
     generator = model._generator.cpu()
+    with torch.no_grad():
+        for parameter, mean in zip(generator.parameters(), average, strict=bool(average)):
+            parameter.copy_(mean)
     _calibrate(generator, spans, options["embedding_dim"], options["batch_size"], seed)
     return generator.eval().requires_grad_(False)
+
+
+@contextmanager
+def _averaged_weights(model: Any, decay: float) -> Iterator[list[torch.Tensor]]:
+    """Average the weights of the model's generator over its optimiser's steps, into the list that is yielded.
+
+    The decay grows as ``(1 + n) / (10 + n)`` up to ``decay``, so that the first weights are forgotten soon.
+    """
+    average: list[torch.Tensor] = []
+    count = 0
+
+    def follow(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        nonlocal count
+        weights = [] if model._generator is None else [value.detach() for value in model._generator.parameters()]
+        if not weights or optimizer.param_groups[0]["params"][0].data_ptr() != weights[0].data_ptr():
+            return  # the critic's step, or another training in this process
+        count += 1
+        if not average:
+            average.extend(value.clone() for value in weights)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        torch._foreach_lerp_(average, weights, share)
+
+    handle = register_optimizer_step_post_hook(follow) if decay > 0 else None
+    try:
+        yield average
+    finally:
+        if handle is not None:
+            handle.remove()
 
 
 def build_generator(spans: TableSpans, *, embedding_dim: int, generator_dim: Sequence[int]) -> torch.nn.Module:

@@ -9,9 +9,9 @@ import torch
 
 from monai_hybridsynth.fusion.ctgan_training import (
     SpanTransformer,
-    _hooked_classes,
     build_generator,
     fit_modes,
+    patient_sampler_class,
     train_generator,
 )
 from monai_hybridsynth.fusion.table_spans import Span, TableSpans
@@ -51,7 +51,7 @@ def sampler_of(matrix, spans, weights, *, log_frequency=False):
     from ctgan.data_sampler import DataSampler
 
     made = DataSampler(matrix, SpanTransformer(spans, matrix).output_info_list, log_frequency)
-    made.__class__ = _hooked_classes()[1]
+    made.__class__ = patient_sampler_class()
     return made.weigh(weights, log_frequency)
 
 
@@ -98,6 +98,25 @@ def test_training_returns_the_generator_alone(spans, matrix):
     empty.load_state_dict(states[0])
     inputs = torch.randn(5, 4 + spans.num_categories, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(empty(inputs), made[0](inputs))
+
+
+def test_the_average_follows_the_recursion_over_training_steps(spans, matrix):
+    one_step = OPTIONS | {"batch_size": 40}
+
+    def trained(epochs, decay):
+        made = train_generator(
+            spans, matrix, np.ones(40), seed=0, options=one_step | {"epochs": epochs}, average_decay=decay
+        )
+        return [value.detach() for value in made.parameters()]
+
+    steps = [trained(epochs, 0.0) for epochs in (1, 2, 3)]  # one seed: a longer training begins with the shorter one
+    expected = steps[0]
+    for count, weights in enumerate(steps, start=1):
+        decay = min(0.25, (1 + count) / (10 + count))
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights, strict=True)]
+    for mean, wanted, last in zip(trained(3, 0.25), expected, steps[-1], strict=True):
+        torch.testing.assert_close(mean, wanted)
+        assert not torch.equal(mean, last)
 
 
 def test_batch_norm_is_calibrated_on_the_generators_own_samples(spans, matrix):
