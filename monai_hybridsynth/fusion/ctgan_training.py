@@ -169,7 +169,7 @@ def train_generator(
         weights: one weight per row.
         seed: of everything random.
         options: arguments of ``ctgan.CTGAN``.
-        average_decay: of the exponential average of the generator's weights that is returned; 0 returns the last step's.
+        average_decay: of the average of the generator's weights that is returned; 0 returns the last step's.
             Differs from Xu 2019, which has none. A generator keeps circling around its table, so that the mean of a
             column, say, depends on the step at which it stopped.
     """
