@@ -30,6 +30,9 @@ class RandomConvolutionFeatures(nn.Module):
         Differs from the paper: pooled shallow filters in place of a random VGG.
     """
 
+    first: torch.Tensor
+    second: torch.Tensor
+
     def __init__(self, in_channels: int = 1, *, channels: int = 16, num_scales: int = 4, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
