@@ -72,27 +72,26 @@ BLOCK = 8192
 class CTGANSynthesizer:
     """Learn a table of records with CTGAN and draw new ones.
 
-    Presets: ``"paper"`` is the package's defaults on the raw latents; ``"tuned"`` is what kept most of the link between
-        image and row in
-    ``benchmarks/ctgan_pairing.py``. Every keyword overrides its preset.
+    Presets: ``"paper"`` is the package's defaults on the raw latents, which lose the link between image and row;
+    ``"tuned"`` replaces the latents by sixteen scores along what the clinical columns say and keeps the link
+    (``benchmarks/RESULTS.md``, made by ``benchmarks/ctgan_pairing.py``). Every keyword overrides its preset.
 
     What is done beyond the package: missing and censored values become states of their own (``RecordEncoder``); rows
-        are
-    drawn in training with a probability of one over the images of their patient, so that each patient counts once, in
-    rows, category shares and column statistics; sampling runs in evaluation mode, so that a record does not depend on
-    those drawn beside it; any column can be fixed. A fixed category starts the generator from that category and keeps
-    candidates that have it, several by rejection, a number or a latent by the nearest of several hundred candidates
-    (see ``choose_candidates``); the package's own conditional sampling sets the wrong category for every discrete
-    column but the first (upstream issue 169).
+    are drawn in training with a probability of one over the images of their patient, so that each patient counts once,
+    in rows, category shares and column statistics; sampling runs in evaluation mode, so that a record does not depend
+    on those drawn beside it; any column can be fixed. A fixed category starts the generator from that category and
+    keeps candidates that have it, several by rejection, a number or a latent by the nearest of several hundred
+    candidates (see ``choose_candidates``); the package's own conditional sampling sets the wrong category for every
+    discrete column but the first (upstream issue 169).
 
     The artifact holds the generator's weights and rounded column statistics, no row, and no category that fewer than
     ``minimum_patients`` patients have.
 
     Args:
         preset: ``"paper"`` or ``"tuned"``.
-        embedding_dim, generator_dim, discriminator_dim, generator_lr, generator_decay, discriminator_lr,
-        discriminator_decay, batch_size,
-            discriminator_steps, log_frequency, epochs, pac: as in ``ctgan.CTGAN``; None takes the preset's.
+        embedding_dim, generator_dim, discriminator_dim: as in ``ctgan.CTGAN``; None takes the preset's, here and below.
+        generator_lr, generator_decay, discriminator_lr, discriminator_decay: as in ``ctgan.CTGAN``.
+        batch_size, discriminator_steps, log_frequency, epochs, pac: as in ``ctgan.CTGAN``.
         steps: generator steps; when above 0 it replaces ``epochs``, which count by the size of the table.
         max_clusters: most modes of a numeric column.
         latent_components: scores that replace the latents (``LatentWhitening``); 0 models the raw latents.
