@@ -55,7 +55,7 @@ EVALUATE := $(RUN) -m monai_hybridsynth evaluate --train "$(OUT)/prepared/train"
 # $(call once,STAGE,WHAT IT LEAVES,COMMAND,ITS INPUT FILES AND FOLDERS)
 define once
 	@mkdir -p "$(PRIVATE)"; \
-	key=$$( { echo '$(3)'; find -L monai_hybridsynth/ $(4) -type f -not -name '*.pyc' -print0 | sort -z \
+	key=$$( { echo '$(subst ','\'',$(3))'; find -L monai_hybridsynth/ $(4) -type f -not -name '*.pyc' -print0 | sort -z \
 		| xargs -0 sha256sum; } | sha256sum); \
 	if [ -e "$(2)" ] && [ "$$key" = "$$(cat "$(PRIVATE)/$(1)" 2>/dev/null)" ]; then \
 		echo "== $(1): done before"; \

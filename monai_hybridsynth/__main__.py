@@ -129,7 +129,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _audit(arguments: argparse.Namespace) -> int:
     from monai_hybridsynth.workflows.release_audit import audit_release
 
-    findings = audit_release(arguments.path, against=arguments.against)
+    try:
+        findings = audit_release(arguments.path, against=arguments.against)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # whatever a damaged file provokes: exit code 1 would read as findings
+        raise ValueError(f"{arguments.path} cannot be searched: {type(error).__name__}: {error}") from error
     for finding in findings:
         print(finding)
     count = sum(finding.counts for finding in findings)

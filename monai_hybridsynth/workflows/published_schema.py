@@ -9,7 +9,16 @@ import pandas as pd
 
 from monai_hybridsynth.data import RecordField, RecordSchema
 
-__all__ = ["published_schema"]
+__all__ = ["published_schema", "set_aside"]
+
+
+def set_aside(schema: RecordSchema) -> list[dict[str, str]]:
+    """Return the columns that were not modelled, by name and role: what a synthetic cohort's manifest says it lacks."""
+    return [
+        {"column": entry.name, "role": entry.role}
+        for entry in schema.fields
+        if entry.role in ("identifier", "excluded", "group")
+    ]
 
 
 def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patients: int = 5) -> RecordSchema:
@@ -22,7 +31,8 @@ def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patie
 
     Returns:
         the image field and the modelled fields, in order: no identifiers, no excluded columns, no reasons (they quote
-        the data), no derivations (their sources stay behind). Declared limits and units stay.
+        the data), no derivations (their sources stay behind), no typical ranges (in a small cohort one patient sets
+        them). Declared limits and units stay.
     """
     patients = table["patient_id"].to_numpy() if "patient_id" in table.columns else np.arange(len(table))
     fields = [RecordField("image", role="image")]
@@ -35,5 +45,5 @@ def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patie
             counts = pairs["value"].value_counts()
             enum = tuple(value for value in enum if counts.get(value, 0) >= minimum_patients) or None
         blank = entry.blank_means if enum and entry.blank_means in enum else None
-        fields.append(replace(entry, enum=enum, blank_means=blank, derive=None, reason=""))
+        fields.append(replace(entry, enum=enum, blank_means=blank, typical_range=None, derive=None, reason=""))
     return RecordSchema(fields, schema.image)

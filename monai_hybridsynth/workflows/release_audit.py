@@ -13,7 +13,6 @@ __all__ = ["Finding", "audit_release"]
 
 PREPARED = {"train", "holdout", "schema.json"}
 SIDE_CONTENT = {"images", "records.csv", "records.parquet", "schema.json"}
-PRIVATE_CACHE = ".private"
 REPORT = {"index.html", "plotly.min.js", "images"}
 REPORT_WARNING = "Contains real images and real rows. Do not release this page."
 
@@ -57,11 +56,10 @@ def audit_release(path: str | Path, *, against: str | Path | None = None) -> lis
     or inside pages and event logs. Latents are searched for when ``against`` is, or holds, a latent table.
 
     What it cannot see: rows in another order and coding at once, images changed so much that they correlate less with
-        their original than
-    two patients do, and what weights have memorised; membership attacks measure that.
+    their original than two patients do, and what weights have memorised; membership attacks measure that.
 
-    Three folders hold the cohort by design; below ``path`` they are named in a note and not searched: the one that
-    ``prepare`` wrote (``train`` and ``holdout`` with records and images), caches named ``.private``, and the report of
+    Two folders hold the cohort by design; below ``path`` they are named in a note and not searched: the one that
+    ``prepare`` wrote (``train`` and ``holdout`` with records and images), and the report of
     ``evaluate``, whose page warns that it shows real images. With any other file in it such a folder is searched.
 
     Args:
@@ -112,8 +110,6 @@ def _files(path: Path) -> tuple[list[Path], list[Finding]]:
 
 def _private_content(folder: Path) -> str | None:
     """Return what a folder holds that is private by design and says so, or None."""
-    if folder.name == PRIVATE_CACHE:
-        return "private working data (encoded patients)"
     if _is_prepared(folder):
         return "the prepared cohort itself"
     page = folder / "index.html"
@@ -136,8 +132,8 @@ def _is_prepared(folder: Path) -> bool:
 def _audit_file(file: Path, root: Path, traces: CohortTraces | None) -> list[Finding]:
     """Search one file, its name and, for a link, its target."""
     name = file.relative_to(root).as_posix() if file != root else file.name
-    if file.is_symlink() and (traces is None or not file.exists()):
-        return [Finding("unseen", name, "is a link", "release files, not links")]
+    if file.is_symlink() and not file.exists():
+        return [Finding("unseen", name, "is a link to nothing", "release files, not links")]
     if file.is_symlink() and traces is not None and traces.folder.resolve() in file.resolve().parents:
         return [Finding("leak", name, "is a link into the private cohort", "remove it")]
     if file.is_dir():

@@ -24,6 +24,7 @@ from monai_hybridsynth.fusion import RecordSynthesizer, latent_columns, load_syn
 from .content_hash import digest_folder, digest_network, digest_settings, digest_sources
 from .encode_cohort import save_array, write_atomically
 from .process_rank import barrier, gather_objects, process_rank, world_size
+from .published_schema import set_aside
 from .record_requests import RecordRequests
 
 __all__ = ["CohortSynthesis", "synthesise_cohort"]
@@ -228,11 +229,8 @@ class CohortSynthesis:
     def _manifest(self) -> dict[str, Any]:
         """Return what the cohort says of itself; it names no patient, file or date of the private cohort."""
         conditions = self.dataset.describe()
-        excluded = [
-            {"column": entry.name, "role": entry.role}
-            for entry in self.schema
-            if entry.role in ("identifier", "excluded", "group")
-        ]
+        written = self.artifact / "exclusions.json"
+        excluded = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else set_aside(self.schema)
         manifest = {
             "seed": self.seed,
             "paired": not self.unpaired,

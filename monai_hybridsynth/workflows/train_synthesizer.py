@@ -18,7 +18,7 @@ from monai_hybridsynth.fusion import RecordSynthesizer
 from .content_hash import digest_folder, digest_settings, digest_sources
 from .encode_cohort import CohortImages, encode_images, join_latents, write_atomically
 from .process_rank import barrier, process_rank
-from .published_schema import published_schema
+from .published_schema import published_schema, set_aside
 
 __all__ = ["SynthesizerTraining"]
 
@@ -122,6 +122,7 @@ class SynthesizerTraining:
         self.synthesizer.save(partial)
         minimum = getattr(self.synthesizer, "minimum_patients", 5)
         published_schema(schema, table, minimum_patients=minimum).save(partial / "schema.json")
+        (partial / "exclusions.json").write_text(json.dumps(set_aside(schema), indent=2), encoding="utf-8")
         if self.artifact_dir.exists():
             shutil.rmtree(self.artifact_dir)
         self.artifact_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +130,7 @@ class SynthesizerTraining:
 
     def _request(self, table: pd.DataFrame, schema: RecordSchema) -> str:
         """Return a digest of everything that the fit depends on; it stays in the private cache."""
-        settings = {name: value for name, value in vars(self.synthesizer).items() if not name.endswith("_")}
+        known = vars(self.synthesizer).items()
+        settings = {name: value for name, value in known if not name.endswith("_") and name != "progress"}
         content = [type(self.synthesizer).__name__, repr(sorted(settings.items())), self.seed, schema.to_dict()]
         return digest_settings([*content, table.to_csv(index=False, float_format="%.9g"), digest_sources()])

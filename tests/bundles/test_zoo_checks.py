@@ -96,3 +96,9 @@ def test_network_exports_to_torchscript(bundle, tmp_path):
 def test_bundles_hold_no_code(bundle):
     suffixes = {path.suffix for path in Path(bundle).rglob("*") if path.is_file()}
     assert suffixes <= {".json", ".md", ".txt", ".conf", ".pt", ".safetensors", ".png", ".yml", ""}
+
+
+def test_a_shipped_bundle_passes_the_audit(bundle):
+    from monai_hybridsynth.workflows.release_audit import audit_release
+
+    assert not [finding for finding in audit_release(bundle) if finding.counts]

@@ -242,3 +242,10 @@ def test_infer_and_parse_agree_on_a_wide_table():
     parsed = infer_schema(table).parse(table)
     for name in table:
         assert parsed[name].astype(float).tolist() == table[name].astype(float).tolist()
+
+
+def test_one_patient_written_as_7_and_as_7_point_0_is_one_patient():
+    table = pd.DataFrame({"image": ["a.png", "b.png"], "patient_id": ["7", "7.0"], "sex": ["m", "f"]})
+    assert infer_schema(table).parse(table)["patient_id"].tolist() == ["7", "7"]
+    versions = pd.DataFrame({"image": ["a.png", "b.png"], "patient_id": ["v2.0", "v2.1"], "sex": ["m", "f"]})
+    assert infer_schema(versions).parse(versions)["patient_id"].tolist() == ["v2.0", "v2.1"]

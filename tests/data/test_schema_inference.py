@@ -337,3 +337,11 @@ def test_a_thousand_rows_of_seventy_columns_take_less_than_a_second():
         seconds.append(time.process_time() - start)
     assert min(seconds) < 1.0
     assert len(schema.feature_names) == 68
+
+
+def test_an_age_column_with_many_odd_texts_is_still_a_number():
+    """In a small cohort, unknown ages written as texts must be errors, not categories that bypass the limits."""
+    ages = [str(30 + number % 9) for number in range(100)] + ["?", "n.k.", "411Y", "-"] * 5
+    field = inferred(ages, name="age")
+    assert field.kind in ("integer", "continuous")
+    assert field.maximum == 120

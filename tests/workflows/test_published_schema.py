@@ -6,12 +6,14 @@ import pandas as pd
 
 from monai_hybridsynth.data import RecordField, RecordSchema
 from monai_hybridsynth.workflows import published_schema
+from monai_hybridsynth.workflows.published_schema import set_aside
 
 SCHEMA = RecordSchema(
     [
         RecordField("image", role="image"),
         RecordField("patient_id", role="group"),
         RecordField("site", enum=("north", "south", "rare"), reason="3 values such as 'rare'"),
+        RecordField("crp", "number", kind="continuous", minimum=0, typical_range=(30.0, 60000.0)),
         RecordField("findings", kind="multilabel", separator="|", enum=("a", "b", "c")),
         RecordField("note", role="excluded", reason="free text such as 'Miller'"),
         RecordField("day", "number", kind="continuous", minimum=0, maximum=99, role="excluded"),
@@ -26,26 +28,42 @@ def test_rare_categories_reasons_and_private_columns_stay_behind():
             "patient_id": ["p1", "p2", "p3", "p4", "p4", "p4"],
             # Three rows are rare, but of one patient only.
             "site": ["north", "south", "south", "rare", "rare", "rare"],
+            "crp": [30.0, 31.0, 32.0, 123456.0, 123456.0, 33.0],
             "findings": ["a|b", "a", "b", "c", "c", None],
             "event": ["no", "no", "yes", "yes", "no", "no"],
         }
     )
     schema = published_schema(SCHEMA, table, minimum_patients=2)
-    assert schema.names == ["image", "site", "findings", "event"]
+    assert schema.names == ["image", "site", "crp", "findings", "event"]
     assert schema["site"].enum is None or schema["site"].enum == ("south",)
     assert schema["findings"].enum == ("a", "b")
     assert schema["event"].enum == ("no", "yes")
     written = str(schema.to_dict())
     assert not any(word in written for word in ("rare", "north", "Miller", "'c'", "day"))
     assert schema["event"].derive is None
+    # one patient's 123456 would reach the typical range of a small cohort; the declared limit is nobody's value
+    assert schema["crp"].typical_range is None
+    assert schema["crp"].minimum == 0
+
+
+def test_what_was_set_aside_is_named_by_role_only():
+    assert set_aside(SCHEMA) == [
+        {"column": "patient_id", "role": "group"},
+        {"column": "note", "role": "excluded"},
+        {"column": "day", "role": "excluded"},
+    ]
 
 
 def test_without_patients_every_row_counts():
-    table = pd.DataFrame({"site": ["north"] * 5 + ["south"] * 4, "findings": ["a"] * 9, "event": ["no"] * 9})
+    table = pd.DataFrame(
+        {"site": ["north"] * 5 + ["south"] * 4, "crp": [1.0] * 9, "findings": ["a"] * 9, "event": ["no"] * 9}
+    )
     schema = published_schema(SCHEMA, table, minimum_patients=5)
     assert schema["site"].enum == ("north",)
 
 
 def test_a_column_of_rare_categories_only_keeps_no_list():
-    table = pd.DataFrame({"site": ["north", "south"], "findings": ["a", None], "event": ["no", "yes"]})
+    table = pd.DataFrame(
+        {"site": ["north", "south"], "crp": [1.0, 2.0], "findings": ["a", None], "event": ["no", "yes"]}
+    )
     assert published_schema(SCHEMA, table, minimum_patients=5)["site"].enum is None

@@ -61,6 +61,7 @@ def test_the_artifact_is_the_synthesizer_fitted_on_the_latent_table(train, cohor
     expected = load_synthesizer(tmp_path / "by_hand").sample(20, seed=5)
     assert load_synthesizer(tmp_path / "artifact").sample(20, seed=5).equals(expected)
     assert {path.name for path in (tmp_path / "artifact").iterdir()} == {
+        "exclusions.json",
         "schema.json",
         "synthesizer.json",
         "weights.safetensors",

@@ -26,7 +26,7 @@ AFFIRMATIVE = {
     "ja": "nein",
 }
 # A column whose values are numbers at least this often is a numeric column with mistakes in it, not text; with more
-# different numbers than categories can be, half of them suffice.
+# different numbers than categories can be, or a name that says a quantity (an age), half of them suffice.
 MIXED_SHARE = 0.9
 _NOTHING = (
     "no finding",
@@ -55,7 +55,8 @@ def infer_field(column: ColumnEvidence) -> RecordField:
     if len(spellings) == 2 and not (column.number_share == 1 and known_quantity(column)):
         named = " and ".join(repr(value) for value in spellings)
         return _discrete(column, "binary", spellings, f"two values, {named}")
-    if column.number_share >= MIXED_SHARE or (column.number_share > 0.5 and len(column.finite) > MOST_CATEGORIES):
+    mostly = column.number_share > 0.5 and (len(column.finite) > MOST_CATEGORIES or known_quantity(column) is not None)
+    if column.number_share >= MIXED_SHARE or mostly:
         return _number(column)
     same = {value.casefold() for value in spellings}
     warning = "; some differ only by capital letters, which may be a slip" if len(same) < len(spellings) else ""

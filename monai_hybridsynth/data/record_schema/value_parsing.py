@@ -38,9 +38,12 @@ class ParsedColumn:
 
 
 def canonical_text(value: Any) -> Any:
-    """Return a category as text: stripped, and 1.0 the same as 1; missing stays None."""
+    """Return a category or an identifier as text: stripped, and 1.0 the same as 1; missing stays None."""
     if isinstance(value, str):
-        return value.strip()
+        text = value.strip()
+        whole, point, rest = text.partition(".")
+        # a table that once was floating point writes one patient as 7 here and as 7.0 there
+        return whole if point and rest.strip("0") == "" and rest and whole.lstrip("-").isdecimal() else text
     if (
         value is None
         or value is pd.NA
