@@ -45,7 +45,7 @@ def evaluate_cohorts(
     features: str | Path | Features | None = None,
     seed: int = 0,
     spatial_size: int = 64,
-    num_replicates: int = 200,
+    num_replicates: int = 150,
 ) -> dict[str, Any]:
     """Judge synthetic cohorts and write ``out/metrics.json`` and ``out/report/index.html``.
 

@@ -158,7 +158,7 @@ def correspondence_metrics(
     synthetic: JudgedCohort,
     *,
     seed: int,
-    num_replicates: int = 200,
+    num_replicates: int = 150,
 ) -> list[MetricRecord]:
     """Return agreement_forward and agreement_reverse per clinical column and for their mean.
 

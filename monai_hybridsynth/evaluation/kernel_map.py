@@ -21,7 +21,7 @@ class LandmarkKernel:
         are drawn at random, the width is the median distance.
     """
 
-    def __init__(self, num_landmarks: int = 192, *, width: float = 1.0) -> None:
+    def __init__(self, num_landmarks: int = 128, *, width: float = 1.0) -> None:
         self.num_landmarks, self.width = num_landmarks, width
 
     def fit(self, features: np.ndarray, *, seed: int) -> LandmarkKernel:

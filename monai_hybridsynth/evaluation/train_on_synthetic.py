@@ -61,7 +61,7 @@ def utility_metrics(
     synthetic: JudgedCohort,
     *,
     seed: int,
-    num_replicates: int = 200,
+    num_replicates: int = 150,
 ) -> list[MetricRecord]:
     """Return auroc, auprc, r2 per arm and input, and utility_ratio, for every target that the schema names.
 

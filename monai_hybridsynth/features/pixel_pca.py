@@ -92,7 +92,7 @@ class PixelPCA(nn.Module):
         return (images.flatten(1).to(self.mean.dtype) - self.mean) @ self.projection
 
     def save(self, folder: str | Path) -> None:
-        """Write ``features.safetensors`` and ``features.json``; a mean of real images is in them: keep them in the house."""
+        """Write ``features.safetensors`` and ``features.json``; a mean of real images is in them: they stay private."""
         from safetensors.torch import save_file
 
         if self.image_shape is None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory):
     root = tmp_path_factory.mktemp("phantom")
-    for seed, (name, count) in enumerate({"train": 240, "holdout": 160, "strangers": 240}.items()):
+    for seed, (name, count) in enumerate({"train": 200, "holdout": 140, "strangers": 200}.items()):
         write_phantom_cohort(root / name, count, seed=seed + 1, spatial_size=64)
     rng = np.random.default_rng(0)
     for name, origin in (("unmatched", "strangers"), ("copied", "train")):
@@ -30,7 +30,7 @@ def metrics(tmp_path_factory):
             table = table.iloc[rng.permutation(len(table))]
         table.to_csv(root / name / "records.csv", index=False)
     judged = [root / name for name in ("strangers", "unmatched", "copied")]
-    evaluate_cohorts(root / "train", root / "holdout", judged, root / "out", num_replicates=40)
+    evaluate_cohorts(root / "train", root / "holdout", judged, root / "out", num_replicates=20)
     return read_metrics(root / "out" / "metrics.json").metrics
 
 
