@@ -27,14 +27,17 @@ COLUMNS = (
 
 def cell(metrics: list[dict], name: str, wanted: dict) -> str:
     """Return the value of a metric over all columns, with its interval, and its floor where it is no constant."""
-    for metric in metrics:
-        fits = all(metric["dimensions"].get(key) == value for key, value in wanted.items())
-        if metric["name"] == name and metric["column"] is None and fits:
-            if metric["value"] is None:
-                return "not estimable"
-            floor = f", floor {metric['floor']:.2f}" if metric["floor"] else ""
-            return f"{metric['value']:.2f} [{metric['low']:.2f}, {metric['high']:.2f}]{floor}"
-    return "no target"
+    found = [
+        metric
+        for metric in metrics
+        if metric["name"] == name and all(metric["dimensions"].get(key) == value for key, value in wanted.items())
+    ]
+    # one target has no mean over targets: it stands for itself
+    metric = next((metric for metric in found if metric["column"] is None), found[0] if len(found) == 1 else None)
+    if metric is None or metric["value"] is None:
+        return "not estimable"
+    floor = f", floor {metric['floor']:.2f}" if metric["floor"] else ""
+    return f"{metric['value']:.2f} [{metric['low']:.2f}, {metric['high']:.2f}]{floor}"
 
 
 def main() -> None:
