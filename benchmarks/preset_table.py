@@ -48,6 +48,8 @@ def main() -> None:
     options = parser.parse_args()
     lines = ["| run | " + " | ".join(title for title, _, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for run in options.runs:
+        if not (run / "metrics.json").is_file():
+            raise SystemExit(f"{run}/metrics.json is not there; run `make demo ... NAME={run.name}` first.")
         metrics = json.loads((run / "metrics.json").read_text())["metrics"]
         lines.append(f"| {run.name} | " + " | ".join(cell(metrics, name, want) for _, name, want in COLUMNS) + " |")
     lines += ["", "Values with 95 % intervals over patients; 1 is what real pairs give, 0 what shuffled pairs give."]
