@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .cohort_folder import read_cohort
 from .record_schema import ImageSettings
@@ -50,17 +52,13 @@ def read_image_pool(folder: str | Path, *, validation_images: int = 500, seed: i
     patients = [f"image {row}" for row in range(len(paths))]
     if group is not None:
         known = cohort.table[group]
-        patients = [
-            own if value is None or value != value else str(value) for value, own in zip(known, patients, strict=True)
-        ]
+        patients = [own if pd.isna(value) else str(value) for value, own in zip(known, patients, strict=True)]
     order = sorted(set(patients))
     if len(order) < 2:
         raise ValueError(f"{folder} has {len(paths)} images of {len(order)} patients; pretraining needs at least two.")
     np.random.default_rng(seed).shuffle(order)
     wanted = min(validation_images, len(paths) // 2)
-    counts = {patient: 0 for patient in order}
-    for patient in patients:
-        counts[patient] += 1
+    counts = Counter(patients)
     set_aside: set[str] = set()
     held = 0
     for patient in order:
