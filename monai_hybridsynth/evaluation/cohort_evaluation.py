@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
-from monai_hybridsynth.data import Cohort
+from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_sources
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
 from monai_hybridsynth.evaluation.fidelity import fidelity_metrics
-from monai_hybridsynth.evaluation.judged_cohort import embed_cohort, read_real_cohort, read_synthetic_cohort
+from monai_hybridsynth.evaluation.findings import Findings, FinishedStages
+from monai_hybridsynth.evaluation.judged_cohort import (
+    JudgedCohort,
+    embed_cohort,
+    read_real_cohort,
+    read_synthetic_cohort,
+    row_groups,
+)
 from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metrics
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.report import write_report
 from monai_hybridsynth.evaluation.train_on_synthetic import utility_metrics
-from monai_hybridsynth.features import PixelPCA
+from monai_hybridsynth.features import PixelPCA, RandomConvolutionFeatures
 from monai_hybridsynth.transforms import load_images
 
 __all__ = ["evaluate_cohorts"]
 
 Features = Callable[[torch.Tensor], torch.Tensor]
+Stage = Callable[[JudgedCohort, JudgedCohort, JudgedCohort], Findings]
 
 # Predictors learn nothing more from further records of a cohort; the volume they used is among their dimensions.
 MAXIMUM_PROBE_RECORDS = 5000
-# Families whose intervals refit predictors take the number of replicates; the others have their own.
-_REFITTED: dict[str, Callable[..., list[MetricRecord]]] = {
-    "correspondence": correspondence_metrics,
-    "utility": utility_metrics,
-}
-_COMPARED: dict[str, Callable[..., list[MetricRecord]]] = {"fidelity": fidelity_metrics, "privacy": nearness_metrics}
 
 
 def evaluate_cohorts(
@@ -48,6 +54,8 @@ def evaluate_cohorts(
     num_replicates: int = 150,
 ) -> dict[str, Any]:
     """Judge synthetic cohorts and write ``out/metrics.json`` and ``out/report/index.html``.
+
+    Interrupted, the same call goes on after the last finished stage: notes lie in ``out/.unfinished`` until the end.
 
     Args:
         train: cohort folder that the generator was fitted on; its schema names columns and targets.
@@ -73,44 +81,108 @@ def evaluate_cohorts(
         raise ValueError("synthetic is empty; give at least one synthetic cohort folder.")
     out.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
-    with tqdm(total=0, unit="step", desc="evaluate") as bar:
+    stages = _stages(seed=seed, num_replicates=num_replicates)
+    with tqdm(total=2 + len(folders) * (1 + len(stages)) + 1, unit="step", desc="evaluate") as bar:
         clock = _Clock(seconds, bar)
         with clock("read"):
-            real = {"train": read_real_cohort(train)}
-            schema = real["train"].schema
-            real["holdout"] = read_real_cohort(holdout, schema=schema)
-            _refuse_shared_patients(real["train"], real["holdout"])
-            made = {
-                name: read_synthetic_cohort(folder, schema)
-                for name, folder in zip(_names(folders), folders, strict=True)
-            }
-        bar.total = 2 + len(made) * (1 + len(_REFITTED) + len(_COMPARED)) + 1
+            real, made = _read(train, holdout, folders)
         with clock("embed"):
             embedding = _features(features, real["train"], spatial_size=spatial_size)
-            a, b = (
-                embed_cohort(cohort, embedding, name=role, role=role, spatial_size=spatial_size)
-                for role, cohort in real.items()
+            settings = {"seed": seed, "spatial_size": spatial_size, "num_replicates": num_replicates}
+            finished = FinishedStages(
+                out / ".unfinished",
+                {**settings, "code": digest_sources(), "judge": _digest(embedding), "real": _digests(train, holdout)},
             )
-        judged = []
-        metrics: list[MetricRecord] = []
+            spaces = {"texture": RandomConvolutionFeatures(real["train"].schema.image.channels)}
+            embed = partial(_embed, finished, embedding, spaces, spatial_size=spatial_size)
+            a, b = (embed(cohort, name=role, role=role) for role, cohort in real.items())
+        judged: list[JudgedCohort] = []
+        found: dict[str, list[Findings]] = {}
         for name, (cohort, manifest) in made.items():
             with clock("embed", name):
-                c = embed_cohort(
-                    cohort, embedding, name=name, role="synthetic", spatial_size=spatial_size, manifest=manifest
-                )
+                c = embed(cohort, name=name, role="synthetic", manifest=manifest)
             judged.append(c)
-            for family, refit in _REFITTED.items():
-                with clock(family, name):
-                    metrics += refit(
-                        a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), seed=seed, num_replicates=num_replicates
-                    )
-            for family, compare in _COMPARED.items():
-                with clock(family, name):
-                    metrics += compare(a, b, c, seed=seed)
+            content = {"name": name, "files": digest_folder(cohort.folder)}
+            for stage, work in stages.items():
+                with clock(stage, name):
+                    found.setdefault(name, []).append(finished.once(stage, content, partial(work, a, b, c)))
+        metrics = [record for results in found.values() for result in results for record in result.metrics]
+        drawings = {
+            name: {key: value for result in results for key, value in result.drawings.items()}
+            for name, results in found.items()
+        }
         cohorts = {side.name: side.summary() for side in (a, b, *judged)}
         with clock("report"):
-            write_report(out / "report", a, b, judged, metrics, seed=seed, judge=_name(embedding))
-        return write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=seconds)
+            write_report(out / "report", a, b, judged, metrics, drawings=drawings, seed=seed, judge=_name(embedding))
+        content = write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=seconds)
+        finished.remove()
+        return content
+
+
+def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
+    """Return the stages by name, in the order of the report; each takes train, holdout and a synthetic cohort."""
+    refitted = {"seed": seed, "num_replicates": num_replicates}
+
+    def limited(work: Callable[..., list[MetricRecord]]) -> Stage:
+        return lambda a, b, c: Findings(work(a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), **refitted))
+
+    return {
+        "correspondence": limited(correspondence_metrics),
+        "utility": limited(utility_metrics),
+        "fidelity": lambda a, b, c: Findings(fidelity_metrics(a, b, c, seed=seed)),
+        "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
+    }
+
+
+def _read(
+    train: str | Path, holdout: str | Path, folders: Sequence[Path]
+) -> tuple[dict[str, Cohort], dict[str, tuple[Cohort, dict[str, Any] | None]]]:
+    """Return the real cohorts by role, and the synthetic ones by name with their manifests."""
+    real = {"train": read_real_cohort(train)}
+    schema = real["train"].schema
+    real["holdout"] = read_real_cohort(holdout, schema=schema)
+    _refuse_shared_patients(real["train"], real["holdout"])
+    return real, {
+        name: read_synthetic_cohort(folder, schema) for name, folder in zip(_names(folders), folders, strict=True)
+    }
+
+
+def _embed(
+    finished: FinishedStages,
+    embedding: Features,
+    spaces: Mapping[str, Features],
+    cohort: Cohort,
+    *,
+    name: str,
+    role: str,
+    spatial_size: int,
+    manifest: dict[str, Any] | None = None,
+) -> JudgedCohort:
+    """Return the cohort with its embeddings, from the notes if an interrupted evaluation left them there."""
+    side: list[JudgedCohort] = []
+
+    def work() -> dict[str, np.ndarray]:
+        side.append(
+            embed_cohort(
+                cohort, embedding, name=name, role=role, spatial_size=spatial_size, spaces=spaces, manifest=manifest
+            )
+        )
+        return {"features": side[0].features, "pixels": side[0].pixels, **side[0].spaces}
+
+    arrays = finished.arrays_once("embed", {"name": name, "files": digest_folder(cohort.folder)}, work)
+    if side:
+        return side[0]
+    features, pixels = arrays.pop("features"), arrays.pop("pixels")
+    return JudgedCohort(name, role, cohort, features, row_groups(cohort, role), manifest, pixels, arrays)
+
+
+def _digests(*folders: str | Path) -> list[str]:
+    return [digest_folder(folder) for folder in folders]
+
+
+def _digest(embedding: Features) -> str:
+    """Return what tells the judge from others; one that is no network is taken anew in every process."""
+    return digest_network(embedding) if isinstance(embedding, nn.Module) else f"{id(embedding)} {os.getpid()}"
 
 
 class _Clock:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ class JudgedCohort:
         name: as it stands in metrics.json.
         role: ``train``, ``holdout`` or ``synthetic``.
         cohort: the folder, read.
-        features: embedded images, float64 ``(rows, F)``.
+        features: images as the judge embeds them, float64 ``(rows, F)``.
         groups: patient of each row; every row its own where the cohort names no patients.
         manifest: the synthetic cohort's ``manifest.json``, if any.
+        pixels: the images themselves, uint8 ``(rows, C, S, S)``, 0 for -1 and 255 for 1; empty where none were kept.
+        spaces: further embeddings by name, float64 ``(rows, F)``: ``texture`` (untrained convolutions) always,
+            ``supervised`` and ``encoder`` where they were asked for.
     """
 
     name: str
@@ -40,6 +43,8 @@ class JudgedCohort:
     features: np.ndarray
     groups: np.ndarray
     manifest: dict[str, Any] | None = None
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 0, 0), dtype=np.uint8))
+    spaces: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -60,17 +65,31 @@ class JudgedCohort:
         """Return the number of records."""
         return len(self.cohort)
 
+    def images(self, rows: Sequence[int] | np.ndarray | slice = slice(None)) -> torch.Tensor:
+        """Return images of the given rows, float32 ``(N, C, S, S)`` in [-1, 1]."""
+        return torch.from_numpy(np.asarray(self.pixels[rows])).float().div_(127.5).sub_(1.0)
+
     def limited(self, count: int, *, seed: int) -> JudgedCohort:
         """Return the cohort itself, or a random part of it with ``count`` records."""
         if len(self) <= count:
             return self
-        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+    def subset(self, rows: np.ndarray) -> JudgedCohort:
+        """Return the records at the given positions, in that order."""
         cohort = replace(
             self.cohort,
             table=self.table.iloc[rows].reset_index(drop=True),
             image_paths=[self.cohort.image_paths[row] for row in rows],
         )
-        return replace(self, cohort=cohort, features=self.features[rows], groups=self.groups[rows])
+        return replace(
+            self,
+            cohort=cohort,
+            features=self.features[rows],
+            groups=self.groups[rows],
+            pixels=self.pixels[rows] if len(self.pixels) else self.pixels,
+            spaces={name: space[rows] for name, space in self.spaces.items()},
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return what metrics.json says about the cohort."""
@@ -150,25 +169,34 @@ def embed_cohort(
     name: str,
     role: str,
     spatial_size: int,
+    spaces: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] | None = None,
     manifest: dict[str, Any] | None = None,
     progress: Callable[[int], Any] = lambda done: None,
 ) -> JudgedCohort:
-    """Embed a cohort's images block by block, so that memory does not grow with the cohort.
+    """Read and embed a cohort's images block by block; what is kept of an image is one byte per pixel.
 
     Args:
         cohort: read cohort.
-        features: frozen embedding, images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``.
+        features: the judge, images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``.
         name: as it stands in metrics.json.
         role: ``train``, ``holdout`` or ``synthetic``.
         spatial_size: edge of the images that ``features`` takes.
+        spaces: further embeddings by name.
         manifest: of a synthetic cohort.
         progress: called with the number of images just embedded.
     """
-    blocks = []
+    embeddings = {"": features, **(spaces or {})}
+    found: dict[str, list[np.ndarray]] = {space: [] for space in embeddings}
+    pixels = []
     for start in range(0, len(cohort), IMAGES_AT_ONCE):
         paths = cohort.image_paths[start : start + IMAGES_AT_ONCE]
+        images = load_images(paths, cohort.schema.image, spatial_size=spatial_size)
+        pixels.append(((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy())
         with torch.no_grad():
-            embedded = features(load_images(paths, cohort.schema.image, spatial_size=spatial_size))
-        blocks.append(embedded.double().numpy())
+            for space, embedding in embeddings.items():
+                found[space].append(embedding(images).double().numpy())
         progress(len(paths))
-    return JudgedCohort(name, role, cohort, np.concatenate(blocks), row_groups(cohort, role), manifest)
+    joined = {space: np.concatenate(blocks) for space, blocks in found.items()}
+    return JudgedCohort(
+        name, role, cohort, joined.pop(""), row_groups(cohort, role), manifest, np.concatenate(pixels), joined
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def write_report(
     synthetic: Sequence[JudgedCohort],
     metrics: Sequence[MetricRecord],
     *,
+    drawings: Mapping[str, Mapping[str, Any]],
     seed: int,
     judge: str,
 ) -> Path:
@@ -46,6 +47,7 @@ def write_report(
         holdout: patients it never saw.
         synthetic: cohorts that are judged, one after the other.
         metrics: what metrics.json holds.
+        drawings: per synthetic cohort, what the stages left to be drawn; see :class:`.findings.Findings`.
         seed: seed of the evaluation; also draws the pictures.
         judge: the image features that judged.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .content_hash import digest_file, digest_folder, digest_network, digest_settings, digest_sources
 from .encode_cohort import CohortImages, encode_cohort, encode_images, join_latents
 from .preparation_summary import PreparedCohort, SummaryNote
 from .prepare_cohort import prepare_cohort, prepare_phantom
@@ -20,11 +19,6 @@ __all__ = [
     "SummaryNote",
     "SynthesizerTraining",
     "bundle_folder",
-    "digest_file",
-    "digest_folder",
-    "digest_network",
-    "digest_settings",
-    "digest_sources",
     "encode_cohort",
     "encode_images",
     "join_latents",

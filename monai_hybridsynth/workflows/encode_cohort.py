@@ -18,11 +18,10 @@ from monai.networks.utils import eval_mode
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from monai_hybridsynth.data import Cohort
+from monai_hybridsynth.data import Cohort, digest_file, digest_network, digest_settings
 from monai_hybridsynth.data.record_schema import LATENT_PREFIX
 from monai_hybridsynth.transforms import RecordImage
 
-from .content_hash import digest_file, digest_network, digest_settings
 from .process_rank import gather_objects, process_rank, world_size
 
 __all__ = ["CohortImages", "encode_cohort", "encode_images", "join_latents"]

@@ -18,10 +18,16 @@ from monai.inferers import SimpleInferer
 from monai.networks.utils import eval_mode
 from torch import nn
 
-from monai_hybridsynth.data import CohortWriter, RecordSchema
+from monai_hybridsynth.data import (
+    CohortWriter,
+    RecordSchema,
+    digest_folder,
+    digest_network,
+    digest_settings,
+    digest_sources,
+)
 from monai_hybridsynth.fusion import RecordSynthesizer, latent_columns, load_synthesizer
 
-from .content_hash import digest_folder, digest_network, digest_settings, digest_sources
 from .encode_cohort import save_array, write_atomically
 from .process_rank import barrier, gather_objects, process_rank, world_size
 from .published_schema import set_aside

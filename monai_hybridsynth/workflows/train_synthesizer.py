@@ -12,10 +12,9 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from monai_hybridsynth.data import RecordSchema
+from monai_hybridsynth.data import RecordSchema, digest_folder, digest_settings, digest_sources
 from monai_hybridsynth.fusion import RecordSynthesizer
 
-from .content_hash import digest_folder, digest_settings, digest_sources
 from .encode_cohort import CohortImages, encode_images, join_latents, write_atomically
 from .process_rank import barrier, process_rank
 from .published_schema import published_schema, set_aside

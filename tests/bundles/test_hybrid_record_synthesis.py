@@ -13,9 +13,9 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_hybridsynth.data import read_cohort
+from monai_hybridsynth.data import digest_folder, digest_network, read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer, load_synthesizer
-from monai_hybridsynth.workflows import digest_folder, digest_network, prepare_phantom
+from monai_hybridsynth.workflows import prepare_phantom
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_hybridsynth.data import RecordField, RecordSchema, read_cohort
+from monai_hybridsynth.data import RecordField, RecordSchema, digest_folder, read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer
-from monai_hybridsynth.workflows import digest_folder, encode_cohort, synthesise_cohort
+from monai_hybridsynth.workflows import encode_cohort, synthesise_cohort
 
 # The function of the same name stands in the module's place in its layer.
 MODULE = importlib.import_module("monai_hybridsynth.workflows.synthesise_cohort")

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from monai_hybridsynth.data import RecordSchema, read_cohort
+from monai_hybridsynth.data import RecordSchema, digest_folder, read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer, load_synthesizer
-from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, digest_folder, encode_cohort
+from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, encode_cohort
 
 
 class FitCounter:

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import torch
 
-from monai_hybridsynth.workflows.content_hash import digest_file, digest_folder, digest_network, digest_settings
+from monai_hybridsynth.data.content_hash import digest_file, digest_folder, digest_network, digest_settings
 
 
 def test_a_file_is_digested_as_by_the_system_tool(tmp_path):
