@@ -15,14 +15,20 @@ from monai_hybridsynth.metrics.estimate import (
     share_estimate,
 )
 from monai_hybridsynth.metrics.exact_rows import exact_rows
+from monai_hybridsynth.metrics.frechet_distance import frechet_distance
+from monai_hybridsynth.metrics.half_samples import half_samples
 from monai_hybridsynth.metrics.kernel_distance import KernelDistanceMetric, kernel_distance
+from monai_hybridsynth.metrics.ms_ssim import pairwise_ms_ssim
 from monai_hybridsynth.metrics.nearest_record_distance import (
     nearest_neighbour_ratio,
     nearest_record_distance,
     nearest_records,
 )
+from monai_hybridsynth.metrics.outlier_score import broken_share, outlier_scores
 from monai_hybridsynth.metrics.pair_trend import contingency_similarity, correlation_similarity
+from monai_hybridsynth.metrics.precision_recall import neighbour_radii, precision_recall
 from monai_hybridsynth.metrics.ranking import weighted_auroc, weighted_average_precision, weighted_order_score
+from monai_hybridsynth.metrics.spectrum import high_band_share, radial_power_spectrum
 from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estimate, weighted_r2
 
 __all__ = [
@@ -33,9 +39,13 @@ __all__ = [
     "agreement_ratio",
     "bootstrap_estimate",
     "bootstrap_weights",
+    "broken_share",
     "contingency_similarity",
     "correlation_similarity",
     "exact_rows",
+    "frechet_distance",
+    "half_samples",
+    "high_band_share",
     "interval",
     "kernel_distance",
     "kolmogorov_smirnov_complement",
@@ -43,6 +53,11 @@ __all__ = [
     "nearest_neighbour_ratio",
     "nearest_record_distance",
     "nearest_records",
+    "neighbour_radii",
+    "outlier_scores",
+    "pairwise_ms_ssim",
+    "precision_recall",
+    "radial_power_spectrum",
     "record_weights",
     "share_estimate",
     "total_variation_complement",
