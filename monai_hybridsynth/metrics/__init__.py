@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from monai_hybridsynth.metrics.agreement import agreement_estimate, agreement_ratio
+from monai_hybridsynth.metrics.calibration import LogisticLink, reliability_curve, squared_calibration_error
 from monai_hybridsynth.metrics.column_shape import kolmogorov_smirnov_complement, total_variation_complement
 from monai_hybridsynth.metrics.constraint_violations import missing_share_gap, violates_levels, violates_limits
+from monai_hybridsynth.metrics.distance_correlation import Dependence, centred_distances, distance_correlation
 from monai_hybridsynth.metrics.estimate import (
     REFIT_CONTRACTION,
     Estimate,
@@ -26,40 +28,54 @@ from monai_hybridsynth.metrics.nearest_record_distance import (
 )
 from monai_hybridsynth.metrics.outlier_score import broken_share, outlier_scores
 from monai_hybridsynth.metrics.pair_trend import contingency_similarity, correlation_similarity
+from monai_hybridsynth.metrics.pixel_correlation import PixelMatches, PixelMove, maximal_pixel_correlation, pixel_moves
 from monai_hybridsynth.metrics.precision_recall import neighbour_radii, precision_recall
 from monai_hybridsynth.metrics.ranking import weighted_auroc, weighted_average_precision, weighted_order_score
+from monai_hybridsynth.metrics.retrieval import hit_chances, permutation_p_value
 from monai_hybridsynth.metrics.spectrum import high_band_share, radial_power_spectrum
 from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estimate, weighted_r2
 
 __all__ = [
     "REFIT_CONTRACTION",
+    "Dependence",
     "Estimate",
     "KernelDistanceMetric",
+    "PixelMatches",
+    "PixelMove",
+    "LogisticLink",
     "agreement_estimate",
     "agreement_ratio",
     "bootstrap_estimate",
     "bootstrap_weights",
     "broken_share",
+    "centred_distances",
     "contingency_similarity",
     "correlation_similarity",
+    "distance_correlation",
     "exact_rows",
     "frechet_distance",
     "half_samples",
     "high_band_share",
+    "hit_chances",
     "interval",
     "kernel_distance",
     "kolmogorov_smirnov_complement",
+    "maximal_pixel_correlation",
     "missing_share_gap",
     "nearest_neighbour_ratio",
     "nearest_record_distance",
     "nearest_records",
+    "pixel_moves",
     "neighbour_radii",
     "outlier_scores",
     "pairwise_ms_ssim",
+    "permutation_p_value",
     "precision_recall",
     "radial_power_spectrum",
     "record_weights",
+    "reliability_curve",
     "share_estimate",
+    "squared_calibration_error",
     "total_variation_complement",
     "utility_ratio",
     "utility_ratio_estimate",
