@@ -64,12 +64,19 @@ class Moments:
         covariance = self.gram / self.total - np.outer(mean, mean)
         return covariance, self.cross / self.total - np.outer(mean, target_mean), mean, target_mean
 
-    def solve(self, penalties: np.ndarray) -> RidgeProbe:
-        """Return the predictor for one penalty per column, in units of a feature's variance."""
+    def solve(self, penalties: np.ndarray, *, start: RidgeProbe | None = None) -> RidgeProbe:
+        """Return the predictor for one penalty per column, in units of a feature's variance.
+
+        Args:
+            penalties: shape ``(columns,)``.
+            start: a predictor whose coefficients are the ones shrunk towards, in place of zero; the intercept is free.
+        """
         width, columns = self.cross.shape
         if self.total <= 0:
             return RidgeProbe(np.zeros((width, columns)), np.zeros(columns))
         covariance, cross, mean, target_mean = self.centred()
+        if start is not None:
+            cross = cross - covariance @ start.coefficients
         coefficients = np.empty_like(cross)
         diagonal = np.arange(width)
         for penalty in np.unique(penalties):
@@ -77,6 +84,8 @@ class Moments:
             regular[diagonal, diagonal] += penalty
             chosen = penalties == penalty
             coefficients[:, chosen] = np.linalg.solve(regular, cross[:, chosen])
+        if start is not None:
+            coefficients += start.coefficients
         return RidgeProbe(coefficients, target_mean - mean @ coefficients)
 
 
@@ -107,16 +116,26 @@ class RidgeRefit:
             index = np.flatnonzero(rows)
             self.parts.append((columns, index, features[index], targets[np.ix_(index, columns)]))
 
-    def __call__(self, weights: np.ndarray) -> RidgeProbe:
-        """Return the predictor under weights ``(rows,)``."""
+    def __call__(self, weights: np.ndarray, *, start: RidgeProbe | None = None) -> RidgeProbe:
+        """Return the predictor under weights ``(rows,)``, shrunk towards ``start`` instead of zero if there is one."""
         everything = np.zeros(len(weights), dtype=int)
-        return self._probes(weights, everything, 1, without=False)[0]
+        return self._probes(weights, everything, 1, without=False, start=start)[0]
 
-    def folds(self, weights: np.ndarray, folds: np.ndarray, num_folds: int) -> list[RidgeProbe]:
+    def folds(
+        self, weights: np.ndarray, folds: np.ndarray, num_folds: int, *, start: RidgeProbe | None = None
+    ) -> list[RidgeProbe]:
         """Return one predictor per fold, fitted on everything but that fold; ``folds`` has shape ``(rows,)``."""
-        return self._probes(weights, folds, num_folds, without=True)
+        return self._probes(weights, folds, num_folds, without=True, start=start)
 
-    def _probes(self, weights: np.ndarray, folds: np.ndarray, num_folds: int, *, without: bool) -> list[RidgeProbe]:
+    def _probes(
+        self,
+        weights: np.ndarray,
+        folds: np.ndarray,
+        num_folds: int,
+        *,
+        without: bool,
+        start: RidgeProbe | None = None,
+    ) -> list[RidgeProbe]:
         probes = [RidgeProbe(np.zeros(self.shape), np.zeros(self.shape[1])) for _ in range(num_folds)]
         for columns, index, features, targets in self.parts:
             drawn, dealt = weights[index], folds[index]
@@ -125,8 +144,9 @@ class RidgeRefit:
                 kept = (dealt == fold) & (drawn > 0)
                 sums.append(Moments.of(features[kept], targets[kept], drawn[kept]))
             whole = sum(sums[1:], start=sums[0])
+            begin = None if start is None else RidgeProbe(start.coefficients[:, columns], start.intercepts[columns])
             for probe, part in zip(probes, sums, strict=True):
-                fitted = (whole - part if without else whole).solve(self.penalties[columns])
+                fitted = (whole - part if without else whole).solve(self.penalties[columns], start=begin)
                 probe.coefficients[:, columns], probe.intercepts[columns] = fitted.coefficients, fitted.intercepts
         return probes
 
