@@ -61,7 +61,15 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--train", required=True, metavar="A", help="the cohort that the generator was fitted on")
     evaluate.add_argument("--holdout", required=True, metavar="B", help="the cohort of other patients")
     evaluate.add_argument("--synthetic", required=True, action="append", metavar="C", help="repeatable")
-    evaluate.add_argument("--features", metavar="FOLDER", help="a stored feature extractor")
+    evaluate.add_argument(
+        "--features",
+        metavar="JUDGE",
+        help="what embeds images: a folder that PixelPCA.save wrote, 'supervised', a TorchScript or torch.export file, "
+        "or xrv:<weights>; by default components of the real training images' pixels",
+    )
+    evaluate.add_argument(
+        "--encoder", metavar="FOLDER", help="an alphaGAN bundle: adds the generator's own encoder as a space"
+    )
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--out", required=True, metavar="DIR")
     evaluate.set_defaults(run=_evaluate)
@@ -120,6 +128,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         arguments.synthetic,
         arguments.out,
         features=arguments.features,
+        encoder=arguments.encoder,
         seed=arguments.seed,
     )
     print(f"Written to {arguments.out}: metrics.json, report/index.html")

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_sources
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
+from monai_hybridsynth.evaluation.dependence import dependence_findings
 from monai_hybridsynth.evaluation.fidelity import fidelity_metrics
 from monai_hybridsynth.evaluation.findings import Findings, FinishedStages
+from monai_hybridsynth.evaluation.input_checks import check_channels, check_folders, check_patients
 from monai_hybridsynth.evaluation.judged_cohort import (
     JudgedCohort,
     embed_cohort,
@@ -26,16 +27,15 @@ from monai_hybridsynth.evaluation.judged_cohort import (
     read_synthetic_cohort,
     row_groups,
 )
+from monai_hybridsynth.evaluation.judges import Features, Judges, choose_judges, refuse_features_of_the_synthetic
 from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metrics
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.report import write_report
+from monai_hybridsynth.evaluation.retrieval import retrieval_findings
 from monai_hybridsynth.evaluation.train_on_synthetic import utility_metrics
-from monai_hybridsynth.features import PixelPCA, RandomConvolutionFeatures
-from monai_hybridsynth.transforms import load_images
 
 __all__ = ["evaluate_cohorts"]
 
-Features = Callable[[torch.Tensor], torch.Tensor]
 Stage = Callable[[JudgedCohort, JudgedCohort, JudgedCohort], Findings]
 
 # Predictors learn nothing more from further records of a cohort; the volume they used is among their dimensions.
@@ -49,6 +49,7 @@ def evaluate_cohorts(
     out: str | Path,
     *,
     features: str | Path | Features | None = None,
+    encoder: str | Path | None = None,
     seed: int = 0,
     spatial_size: int = 64,
     num_replicates: int = 150,
@@ -62,8 +63,11 @@ def evaluate_cohorts(
         holdout: cohort folder of other patients of the same source.
         synthetic: one synthetic cohort folder, or several that are shown side by side.
         out: folder for the results; created, files in it are replaced.
-        features: how images are embedded: a folder that :meth:`PixelPCA.save` wrote, any callable from images
-            ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images' pixels.
+        features: how images are embedded: a folder that :meth:`PixelPCA.save` wrote, ``"supervised"`` (a network
+            trained on the real labels), a TorchScript or torch.export file, ``"xrv:<weights>"``, any callable from
+            images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images'
+            pixels.
+        encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own.
         seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
         num_replicates: bootstrap samples in which predictors are refitted.
@@ -87,20 +91,24 @@ def evaluate_cohorts(
         with clock("read"):
             real, made = _read(train, holdout, folders)
         with clock("embed"):
-            embedding = _features(features, real["train"], spatial_size=spatial_size)
-            settings = {"seed": seed, "spatial_size": spatial_size, "num_replicates": num_replicates}
-            finished = FinishedStages(
+            judges, finished = _judges(
+                features,
+                real["train"],
                 out / ".unfinished",
-                {**settings, "code": digest_sources(), "judge": _digest(embedding), "real": _digests(train, holdout)},
+                encoder=encoder,
+                real=_digests(train, holdout),
+                num_replicates=num_replicates,
+                seed=seed,
+                spatial_size=spatial_size,
             )
-            spaces = {"texture": RandomConvolutionFeatures(real["train"].schema.image.channels)}
-            embed = partial(_embed, finished, embedding, spaces, spatial_size=spatial_size)
+            embed = partial(_embed, finished, judges, spatial_size=spatial_size)
             a, b = (embed(cohort, name=role, role=role) for role, cohort in real.items())
         judged: list[JudgedCohort] = []
         found: dict[str, list[Findings]] = {}
         for name, (cohort, manifest) in made.items():
             with clock("embed", name):
                 c = embed(cohort, name=name, role="synthetic", manifest=manifest)
+                refuse_features_of_the_synthetic(judges.judge, a, [c])
             judged.append(c)
             content = {"name": name, "files": digest_folder(cohort.folder)}
             for stage, work in stages.items():
@@ -113,7 +121,7 @@ def evaluate_cohorts(
         }
         cohorts = {side.name: side.summary() for side in (a, b, *judged)}
         with clock("report"):
-            write_report(out / "report", a, b, judged, metrics, drawings=drawings, seed=seed, judge=_name(embedding))
+            write_report(out / "report", a, b, judged, metrics, drawings=drawings, seed=seed, judge=_name(judges.judge))
         content = write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=seconds)
         finished.remove()
         return content
@@ -128,6 +136,8 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
 
     return {
         "correspondence": limited(correspondence_metrics),
+        "retrieval": lambda a, b, c: retrieval_findings(a, b, c, seed=seed),
+        "dependence": lambda a, b, c: dependence_findings(a, b, c, seed=seed),
         "utility": limited(utility_metrics),
         "fidelity": lambda a, b, c: Findings(fidelity_metrics(a, b, c, seed=seed)),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
@@ -138,19 +148,45 @@ def _read(
     train: str | Path, holdout: str | Path, folders: Sequence[Path]
 ) -> tuple[dict[str, Cohort], dict[str, tuple[Cohort, dict[str, Any] | None]]]:
     """Return the real cohorts by role, and the synthetic ones by name with their manifests."""
+    check_folders(train, holdout, folders)
     real = {"train": read_real_cohort(train)}
     schema = real["train"].schema
     real["holdout"] = read_real_cohort(holdout, schema=schema)
-    _refuse_shared_patients(real["train"], real["holdout"])
-    return real, {
-        name: read_synthetic_cohort(folder, schema) for name, folder in zip(_names(folders), folders, strict=True)
-    }
+    check_patients(real["train"], real["holdout"])
+    made = {name: read_synthetic_cohort(folder, schema) for name, folder in zip(_names(folders), folders, strict=True)}
+    check_channels(real["train"], [real["holdout"], *(cohort for cohort, _ in made.values())])
+    return real, made
+
+
+def _judges(
+    features: str | Path | Features | None,
+    train: Cohort,
+    folder: Path,
+    *,
+    encoder: str | Path | None,
+    real: list[str],
+    num_replicates: int,
+    seed: int,
+    spatial_size: int,
+) -> tuple[Judges, FinishedStages]:
+    """Return the embeddings, and notes of the stages that hold for these embeddings, cohorts and settings only."""
+    settings: dict[str, Any] = {"seed": seed, "spatial_size": spatial_size, "code": digest_sources()}
+    judges = choose_judges(
+        features,
+        train,
+        encoder=encoder,
+        notes=FinishedStages(folder, settings),
+        spatial_size=spatial_size,
+        seed=seed,
+    )
+    networks = [judges.judge, *judges.spaces.values()]
+    settings |= {"num_replicates": num_replicates, "judge": [_digest(one) for one in networks], "real": real}
+    return judges, FinishedStages(folder, settings)
 
 
 def _embed(
     finished: FinishedStages,
-    embedding: Features,
-    spaces: Mapping[str, Features],
+    judges: Judges,
     cohort: Cohort,
     *,
     name: str,
@@ -164,7 +200,13 @@ def _embed(
     def work() -> dict[str, np.ndarray]:
         side.append(
             embed_cohort(
-                cohort, embedding, name=name, role=role, spatial_size=spatial_size, spaces=spaces, manifest=manifest
+                cohort,
+                judges.judge,
+                name=name,
+                role=role,
+                spatial_size=spatial_size,
+                spaces=judges.spaces,
+                manifest=manifest,
             )
         )
         return {"features": side[0].features, "pixels": side[0].pixels, **side[0].spaces}
@@ -208,28 +250,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names) and not taken & set(names):
             return names
     return [f"synthetic {position + 1}" for position in range(len(folders))]
-
-
-def _refuse_shared_patients(train: Cohort, holdout: Cohort) -> None:
-    """Raise if a patient stands on both sides: every floor and ceiling would be wrong."""
-    group = train.schema.group_name
-    if group is None or group not in train.table.columns or group not in holdout.table.columns:
-        return
-    shared = set(train.table[group].dropna()) & set(holdout.table[group].dropna())
-    if shared:
-        raise ValueError(
-            f"{len(shared)} patients are in train ({train.folder}) and in the holdout ({holdout.folder}); "
-            "split by patient, for example with `python -m monai_hybridsynth prepare`."
-        )
-
-
-def _features(features: str | Path | Features | None, train: Cohort, *, spatial_size: int) -> Features:
-    """Return the embedding: given, loaded, or fitted on the real training images."""
-    if features is None:
-        step = -(-len(train) // 1000)
-        images = load_images(train.image_paths[::step], train.schema.image, spatial_size=spatial_size)
-        return PixelPCA().fit(images)
-    return PixelPCA.load(features) if isinstance(features, str | Path) else features
 
 
 def _name(features: Features) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.kernel_map import LandmarkKernel
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
+from monai_hybridsynth.evaluation.pairing_direction import with_directions
 from monai_hybridsynth.evaluation.prediction_targets import (
     PredictionTarget,
     ordered_scale,
@@ -187,7 +188,7 @@ def correspondence_metrics(
             known = dict(zip(keys, patients, strict=True))
             summary = _Summary(name, synthetic.name, dimensions, kept, known, scores)
             records += summary.records(columns, dict(zip(keys, reasons, strict=True)), tested)
-    return records
+    return with_directions(records)
 
 
 def _reasons(
@@ -279,9 +280,6 @@ class _Summary:
     def _record(self, estimate: Estimate, column: str | None, label: str | None = None) -> MetricRecord:
         what = "the clinical columns" if column is None else (f"{column} = {label}" if label else column)
         percent = "" if estimate.value is None else f"{100 * estimate.value:.0f} %"
-        note = ""
-        if estimate.low is not None and estimate.low > 1:
-            note = "above real: the link is exaggerated (a caricature) or rests on copies; read the privacy figures"
         return MetricRecord.of(
             estimate,
             cohort=self.cohort,
@@ -293,5 +291,4 @@ class _Summary:
             ceiling=1.0,
             reading=_READINGS[self.name].format(what=what, percent=percent),
             estimator=estimate.estimator or "ridge probes on image features",
-            note=note,
         )

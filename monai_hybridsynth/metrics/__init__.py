@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from monai_hybridsynth.metrics.agreement import agreement_estimate, agreement_ratio
+from monai_hybridsynth.metrics.attack_choice import (
+    CrossFittedAttack,
+    learned_attack,
+    patient_halves,
+    strongest_attack,
+)
+from monai_hybridsynth.metrics.attack_power import (
+    attack_auroc_estimate,
+    attack_curve,
+    attack_true_positive_estimate,
+    auroc_score_interval,
+    patient_scores,
+)
 from monai_hybridsynth.metrics.calibration import LogisticLink, reliability_curve, squared_calibration_error
 from monai_hybridsynth.metrics.column_shape import kolmogorov_smirnov_complement, total_variation_complement
 from monai_hybridsynth.metrics.constraint_violations import missing_share_gap, violates_levels, violates_limits
@@ -20,6 +33,14 @@ from monai_hybridsynth.metrics.exact_rows import exact_rows
 from monai_hybridsynth.metrics.frechet_distance import frechet_distance
 from monai_hybridsynth.metrics.half_samples import half_samples
 from monai_hybridsynth.metrics.kernel_distance import KernelDistanceMetric, kernel_distance
+from monai_hybridsynth.metrics.membership_attacks import (
+    atypicality,
+    closest_ratio_score,
+    closest_score,
+    density_ratio_score,
+    match_score,
+    neighbourhood_score,
+)
 from monai_hybridsynth.metrics.ms_ssim import pairwise_ms_ssim
 from monai_hybridsynth.metrics.nearest_record_distance import (
     nearest_neighbour_ratio,
@@ -37,20 +58,29 @@ from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estim
 
 __all__ = [
     "REFIT_CONTRACTION",
+    "CrossFittedAttack",
     "Dependence",
     "Estimate",
     "KernelDistanceMetric",
+    "LogisticLink",
     "PixelMatches",
     "PixelMove",
-    "LogisticLink",
     "agreement_estimate",
     "agreement_ratio",
+    "attack_auroc_estimate",
+    "attack_curve",
+    "attack_true_positive_estimate",
+    "atypicality",
+    "auroc_score_interval",
     "bootstrap_estimate",
     "bootstrap_weights",
     "broken_share",
     "centred_distances",
+    "closest_ratio_score",
+    "closest_score",
     "contingency_similarity",
     "correlation_similarity",
+    "density_ratio_score",
     "distance_correlation",
     "exact_rows",
     "frechet_distance",
@@ -60,22 +90,28 @@ __all__ = [
     "interval",
     "kernel_distance",
     "kolmogorov_smirnov_complement",
+    "learned_attack",
+    "match_score",
     "maximal_pixel_correlation",
     "missing_share_gap",
     "nearest_neighbour_ratio",
     "nearest_record_distance",
     "nearest_records",
-    "pixel_moves",
     "neighbour_radii",
+    "neighbourhood_score",
     "outlier_scores",
     "pairwise_ms_ssim",
+    "patient_halves",
+    "patient_scores",
     "permutation_p_value",
+    "pixel_moves",
     "precision_recall",
     "radial_power_spectrum",
     "record_weights",
     "reliability_curve",
     "share_estimate",
     "squared_calibration_error",
+    "strongest_attack",
     "total_variation_complement",
     "utility_ratio",
     "utility_ratio_estimate",
