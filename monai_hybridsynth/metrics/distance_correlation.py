@@ -52,8 +52,8 @@ def distance_correlation(
 ) -> Dependence:
     """Return the bias-corrected (squared) distance correlation of two sets of rows, with its standard error.
 
-    The error has two parts: the first-order influence of every row, summed over a patient's rows, and the part that
-    remains when there is no dependence at all, ``sqrt(2 / (n (n - 1)))``.
+    The error comes from the influence of every row, summed over a patient's rows, and is never below the
+    ``sqrt(2 / (n (n - 1)))`` that remains when there is no dependence at all.
 
     Args:
         first: shape ``(rows, F)``.
@@ -83,7 +83,9 @@ def distance_correlation(
     )
     per_group = np.bincount(codes, influence, minlength=num_groups)
     variance = (per_group**2).sum() / count**2 * num_groups / (num_groups - 1)
-    return Dependence(float(value), float(np.sqrt(variance + 2 / (num_groups * (num_groups - 1)))), num_groups)
+    # Under independence the influence is noise of twice the variance that remains, so one such variance is taken off.
+    degenerate = 2 / (num_groups * (num_groups - 1))
+    return Dependence(float(value), float(np.sqrt(max(variance - degenerate, degenerate))), num_groups)
 
 
 def _pairs(one: np.ndarray, two: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
