@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .alpha_gan_trainer import AlphaGanTrainer
+from .record_flow_trainer import RecordFlowTrainer, flow_losses
 
-__all__ = ["AlphaGanTrainer"]
+__all__ = ["AlphaGanTrainer", "RecordFlowTrainer", "flow_losses"]

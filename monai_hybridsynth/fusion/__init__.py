@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from .conditional_gaussian_synthesizer import ConditionalGaussianSynthesizer
 from .conditioning import Conditions
 from .ctgan_synthesizer import CTGANSynthesizer
+from .joint_flow_synthesizer import JointFlowSynthesizer
 from .latent_whitening import LatentWhitening
 from .synthesizer import IndependentSynthesizer, RecordSynthesizer, load_synthesizer
 from .table_layout import latent_columns
 
 __all__ = [
     "CTGANSynthesizer",
+    "ConditionalGaussianSynthesizer",
     "Conditions",
     "IndependentSynthesizer",
+    "JointFlowSynthesizer",
     "LatentWhitening",
     "RecordSynthesizer",
     "latent_columns",

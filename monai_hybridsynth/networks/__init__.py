@@ -10,6 +10,7 @@ from .alpha_gan import (
     AlphaGanImageDiscriminator,
     UpsampleConvolution,
 )
+from .record_velocity import RecordVelocity
 
 __all__ = [
     "AlphaGanAutoencoder",
@@ -17,5 +18,6 @@ __all__ = [
     "AlphaGanEncoder",
     "AlphaGanGenerator",
     "AlphaGanImageDiscriminator",
+    "RecordVelocity",
     "UpsampleConvolution",
 ]

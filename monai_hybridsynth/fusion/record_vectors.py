@@ -1,0 +1,143 @@
+"""Records as vectors of standardised numbers: clinical entries, then image scores; and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from monai_hybridsynth.fusion.conditioning import FixedColumns
+from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
+from monai_hybridsynth.fusion.table_layout import TableLayout
+from monai_hybridsynth.transforms.column_encoding import FlatColumn
+
+__all__ = ["RecordVectors"]
+
+# A category that 2 % have would span seven standard deviations; this floor on its deviation keeps it within four.
+LEAST_SPREAD = 0.25
+# Nothing outside counts as undecided: a given no stays a no, a given yes a yes.
+LIMITS = (0.05, 0.95)
+
+
+class RecordVectors:
+    """The entries of a record vector: per flat clinical column one or several, then the scores of the latents.
+
+    Args:
+        layout: of the fitted table.
+        whitening: of its latents, None for a table without any.
+    """
+
+    def __init__(self, layout: TableLayout, whitening: LatentWhitening | None) -> None:
+        self.layout, self.whitening = layout, whitening
+        self.columns = layout.encoder.flat_columns
+        self.places: list[slice] = []
+        start = 0
+        for column in self.columns:
+            self.places.append(slice(start, start + _width(column)))
+            start = self.places[-1].stop
+        self.num_clinical = start
+        self.size = start + (whitening.num_scores_ if whitening is not None else 0)
+        self.centre, self.spread = self._scales()
+        self.thresholds = np.full(self.num_clinical, 0.5)
+
+    def _scales(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return centre and spread of every entry; those of a category follow from its published share."""
+        centre, spread = np.zeros(self.size), np.ones(self.size)
+        for column, place in zip(self.columns, self.places, strict=True):
+            if column.categories is not None:
+                shares = np.array(column.shares) / sum(column.shares)
+                share = shares[1:] if place.stop - place.start == 1 else shares
+                centre[place] = share
+                spread[place] = np.maximum(np.sqrt(share * (1 - share)), LEAST_SPREAD)
+        return centre, spread
+
+    @property
+    def blocks(self) -> list[slice]:
+        """Entries that are given together: each flat column's, then all scores, which stand for one image."""
+        image = [slice(self.num_clinical, self.size)] if self.size > self.num_clinical else []
+        return [*self.places, *image]
+
+    def encode(self, flat: pd.DataFrame, latents: np.ndarray) -> np.ndarray:
+        """Return vectors, float32 ``(rows, size)``, of flat clinical columns and latents."""
+        parts = [_entries(column, flat[column.name].to_numpy()) for column in self.columns]
+        if self.whitening is not None:
+            parts.append(self.whitening.transform(latents))
+        values = np.concatenate(parts, axis=1) if parts else np.zeros((len(flat), 0))
+        return ((values - self.centre) / self.spread).astype(np.float32)
+
+    def calibrate(self, vectors: np.ndarray) -> RecordVectors:
+        """Set the thresholds of two-valued columns so that vectors drawn freely have the published shares.
+
+        A network draws values between no and yes too; cut in the middle, rare labels would become rarer.
+        """
+        values = np.asarray(vectors, dtype=float) * self.spread + self.centre
+        for column, place in zip(self.columns, self.places, strict=True):
+            if column.categories is not None and len(column.categories) == 2:
+                share = column.shares[1] / sum(column.shares)
+                cut = float(np.quantile(values[:, place.start], 1 - share))
+                self.thresholds[place] = round(float(np.clip(cut, *LIMITS)), 3)
+        return self
+
+    def decode(self, vectors: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+        """Return the records that vectors ``(rows, size)`` stand for, the table's columns in its order."""
+        values = np.asarray(vectors, dtype=float) * self.spread + self.centre
+        flat: dict[str, Any] = {}
+        for column, place in zip(self.columns, self.places, strict=True):
+            part = values[:, place]
+            if column.categories is None:
+                flat[column.name] = np.clip(part[:, 0] * column.spread + column.centre, column.lower, column.upper)
+            elif part.shape[1] == 1:
+                flat[column.name] = np.array(column.categories, dtype=object)[
+                    (part[:, 0] > self.thresholds[place]).astype(int)
+                ]
+            else:
+                flat[column.name] = np.array(column.categories, dtype=object)[part.argmax(axis=1)]
+        latents = np.zeros((len(values), 0))
+        if self.whitening is not None:
+            latents = self.whitening.inverse(values[:, self.num_clinical :], rng)
+        return self.layout.join(pd.DataFrame(flat, index=range(len(values))), latents)
+
+    def known(self, fixed: FixedColumns | None, num_records: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return given entries and where they stand, float32 ``(rows, size)`` each; zeros where nothing is given.
+
+        Some latents only, not all, are turned into the scores expected for them, which is exact when the scores are
+        normal and the left-over part is small.
+        """
+        values, mask = np.zeros((num_records, self.size)), np.zeros((num_records, self.size), dtype=np.float32)
+        if fixed is None:
+            return values.astype(np.float32), mask
+        for column, place in zip(self.columns, self.places, strict=True):
+            if column.name in fixed.flat.columns:
+                values[:, place] = _entries(column, fixed.flat[column.name].to_numpy())
+                mask[:, place] = 1
+        names = self.layout.latent_names
+        given = [place for place, name in enumerate(names) if name in fixed.values.columns]
+        if given and self.whitening is not None:
+            found = fixed.values[[names[place] for place in given]].to_numpy(dtype=float)
+            whole = len(given) == len(names)
+            scores = self.whitening.transform(found) if whole else _expected_scores(self.whitening, found, given)
+            values[:, self.num_clinical :] = scores
+            mask[:, self.num_clinical :] = 1
+        return (((values - self.centre) / self.spread) * mask).astype(np.float32), mask
+
+
+def _width(column: FlatColumn) -> int:
+    return 1 if column.categories is None or len(column.categories) == 2 else len(column.categories)
+
+
+def _entries(column: FlatColumn, values: np.ndarray) -> np.ndarray:
+    """Return a flat column's entries ``(rows, width)``: a standardised number, or indicators of categories."""
+    if column.categories is None:
+        return (np.asarray(values, dtype=float)[:, None] - column.centre) / column.spread
+    categories = np.array(column.categories, dtype=object)
+    hits = (np.asarray(values, dtype=object)[:, None] == categories[None, :]).astype(float)
+    return hits[:, 1:] if len(categories) == 2 else hits
+
+
+def _expected_scores(whitening: LatentWhitening, found: np.ndarray, given: list[int]) -> np.ndarray:
+    """Return the mean of the modelled scores given some latents, all components standard normal beforehand."""
+    mixing = whitening.mixing_[given].astype(float)
+    noise = np.diag(whitening.residual_[given].astype(float) ** 2 + 1e-6)
+    gain = mixing.T @ np.linalg.inv(mixing @ mixing.T + noise)
+    return (found - whitening.mean_[given]) @ gain[: whitening.num_scores_].T
