@@ -28,6 +28,7 @@ from monai_hybridsynth.evaluation.judged_cohort import (
     row_groups,
 )
 from monai_hybridsynth.evaluation.judges import Features, Judges, choose_judges, refuse_features_of_the_synthetic
+from monai_hybridsynth.evaluation.membership import membership_findings
 from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metrics
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.report import write_report
@@ -141,6 +142,7 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
         "utility": limited(utility_metrics),
         "fidelity": lambda a, b, c: Findings(fidelity_metrics(a, b, c, seed=seed)),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
+        "membership": lambda a, b, c: membership_findings(a, b, c, seed=seed),
     }
 
 

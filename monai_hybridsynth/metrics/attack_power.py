@@ -158,7 +158,9 @@ def attack_true_positive_estimate(
     value = float(np.mean(shares))
     inflated = 1 + max(correlation, 0.0) * (len(counts) > 1)
     spread = value * (1 - value)
-    thresholds = min(others + 2.0, spread / variance if variance > 0 and spread > 0 else np.inf)
+    # Near 0 and 1 the resampled variance is itself a matter of chance: it may cost three quarters of the patients.
+    resampled = spread / variance if variance > 0 and spread > 0 else np.inf
+    thresholds = (others + 2.0) * min(max(resampled / (others + 2.0), 0.25), 1.0)
     effective = 1 / (1 / members + 1 / thresholds) / inflated
     tail, hits = (1 - confidence) / 2, value * effective
     low = stats.beta.ppf(tail, hits, effective - hits + 1) if hits > 0 else 0.0
