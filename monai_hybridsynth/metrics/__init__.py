@@ -19,6 +19,7 @@ from monai_hybridsynth.metrics.attack_power import (
 from monai_hybridsynth.metrics.calibration import LogisticLink, reliability_curve, squared_calibration_error
 from monai_hybridsynth.metrics.column_shape import kolmogorov_smirnov_complement, total_variation_complement
 from monai_hybridsynth.metrics.constraint_violations import missing_share_gap, violates_levels, violates_limits
+from monai_hybridsynth.metrics.cooccurrence import conditional_shares, cooccurrence_gap
 from monai_hybridsynth.metrics.distance_correlation import Dependence, centred_distances, distance_correlation
 from monai_hybridsynth.metrics.estimate import (
     REFIT_CONTRACTION,
@@ -41,6 +42,7 @@ from monai_hybridsynth.metrics.membership_attacks import (
     match_score,
     neighbourhood_score,
 )
+from monai_hybridsynth.metrics.missing_pattern import missing_correlation, missing_pattern_gap
 from monai_hybridsynth.metrics.ms_ssim import pairwise_ms_ssim
 from monai_hybridsynth.metrics.nearest_record_distance import (
     nearest_neighbour_ratio,
@@ -78,7 +80,9 @@ __all__ = [
     "centred_distances",
     "closest_ratio_score",
     "closest_score",
+    "conditional_shares",
     "contingency_similarity",
+    "cooccurrence_gap",
     "correlation_similarity",
     "density_ratio_score",
     "distance_correlation",
@@ -93,6 +97,8 @@ __all__ = [
     "learned_attack",
     "match_score",
     "maximal_pixel_correlation",
+    "missing_correlation",
+    "missing_pattern_gap",
     "missing_share_gap",
     "nearest_neighbour_ratio",
     "nearest_record_distance",
