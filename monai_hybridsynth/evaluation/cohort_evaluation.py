@@ -33,7 +33,8 @@ from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metri
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.report import write_report
 from monai_hybridsynth.evaluation.retrieval import retrieval_findings
-from monai_hybridsynth.evaluation.train_on_synthetic import utility_metrics
+from monai_hybridsynth.evaluation.thresholds import Thresholds
+from monai_hybridsynth.evaluation.train_on_synthetic import utility_findings
 
 __all__ = ["evaluate_cohorts"]
 
@@ -51,6 +52,7 @@ def evaluate_cohorts(
     *,
     features: str | Path | Features | None = None,
     encoder: str | Path | None = None,
+    thresholds: str | Path | None = None,
     seed: int = 0,
     spatial_size: int = 64,
     num_replicates: int = 150,
@@ -69,6 +71,7 @@ def evaluate_cohorts(
             images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images'
             pixels.
         encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own.
+        thresholds: the house's file of limits of the traffic lights; see :class:`.thresholds.Thresholds`.
         seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
         num_replicates: bootstrap samples in which predictors are refitted.
@@ -78,12 +81,13 @@ def evaluate_cohorts(
 
     Raises:
         CohortError: naming what cannot be read in a cohort.
-        ValueError: if a cohort is empty, or a patient is in train and in the holdout.
+        ValueError: if a cohort is empty, a patient is in train and in the holdout, or a limit is unknown.
     """
     out = Path(out)
     folders = [Path(synthetic)] if isinstance(synthetic, str | Path) else [Path(folder) for folder in synthetic]
     if not folders:
         raise ValueError("synthetic is empty; give at least one synthetic cohort folder.")
+    limits = Thresholds.defaults() if thresholds is None else Thresholds.load(thresholds)
     out.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
     stages = _stages(seed=seed, num_replicates=num_replicates)
@@ -122,7 +126,9 @@ def evaluate_cohorts(
         }
         cohorts = {side.name: side.summary() for side in (a, b, *judged)}
         with clock("report"):
-            write_report(out / "report", a, b, judged, metrics, drawings=drawings, seed=seed, judge=_name(judges.judge))
+            page: dict[str, Any] = {"drawings": drawings, "seed": seed, "judge": _name(judges.judge)}
+            options = {"features": features, "encoder": encoder}
+            write_report(out / "report", a, b, judged, metrics, thresholds=limits, options=options, **page)
         content = write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=seconds)
         finished.remove()
         return content
@@ -139,7 +145,7 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
         "correspondence": limited(correspondence_metrics),
         "retrieval": lambda a, b, c: retrieval_findings(a, b, c, seed=seed),
         "dependence": lambda a, b, c: dependence_findings(a, b, c, seed=seed),
-        "utility": limited(utility_metrics),
+        "utility": lambda a, b, c: utility_findings(a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), **refitted),
         "fidelity": lambda a, b, c: Findings(fidelity_metrics(a, b, c, seed=seed)),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
         "membership": lambda a, b, c: membership_findings(a, b, c, seed=seed),

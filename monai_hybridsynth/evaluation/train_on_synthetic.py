@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from monai_hybridsynth.data import RecordSchema
+from monai_hybridsynth.evaluation.boosted_trees import boosted_records
 from monai_hybridsynth.evaluation.correspondence import class_patients, probe_features, too_few_patients
+from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
-from monai_hybridsynth.evaluation.probe_scores import ProbeSide, ScoreTable, Statistic, transfer_scores
+from monai_hybridsynth.evaluation.probe_scores import ProbeSide, Statistic, score_columns
+from monai_hybridsynth.evaluation.training_arms import ArmScorer, TrainingArm, arm_scores
+from monai_hybridsynth.evaluation.utility_records import (
+    ARMS,
+    INPUT_WORDS,
+    REAL,
+    ArmKey,
+    UtilityOutcome,
+    UtilityWriter,
+    label_dimension,
+    outcome_words,
+    ratio_record,
+)
+from monai_hybridsynth.evaluation.utility_subgroups import find_subgroups, subgroup_records
 from monai_hybridsynth.metrics import (
-    REFIT_CONTRACTION,
     Estimate,
-    interval,
-    utility_ratio_estimate,
+    reliability_curve,
+    squared_calibration_error,
     weighted_auroc,
     weighted_average_precision,
     weighted_r2,
 )
 from monai_hybridsynth.transforms import RecordEncoder
 
-__all__ = ["encoded_rows", "utility_metrics"]
+__all__ = ["UtilitySides", "encoded_rows", "utility_findings", "utility_sides"]
 
-ARMS = ("real", "synthetic", "both")
-_WORDS = {"image": "the image", "table": "the other clinical columns", "both": "image and clinical columns"}
-_TRAINED = {"real": "real records", "synthetic": "synthetic records alone", "both": "real and synthetic records"}
+# Beside the whole cohort, these multiples of the training cohort's records are drawn from it.
+VOLUMES = (1.0, 2.0, 5.0)
+MOST_BOOSTED_LABELS = 4
+BOOSTED_REPLICATES = 1000
+FINE_TUNED = (
+    "; fine-tuned: the head trained on synthetic records is what the fit on real records shrinks towards, as strongly "
+    "as cross-validation over real patients asks for"
+)
 
 
 def encoded_rows(
@@ -55,15 +74,77 @@ def encoded_rows(
     return [encoder.transform(cohort.table[kept.feature_names]).astype(float) for cohort in cohorts]
 
 
-def utility_metrics(
+@dataclass(frozen=True)
+class UtilitySides:
+    """The three cohorts with the outcomes that can be scored.
+
+    Attributes:
+        cohorts: train, holdout, synthetic.
+        outcomes: of every target that the schema names.
+        absent: records of those that cannot be scored, with the reason.
+        volume: synthetic records divided by training records.
+        smaller: synthetic rows of the volumes below that, nested, by volume.
+        missing: volumes that the cohort is too small for.
+    """
+
+    cohorts: tuple[JudgedCohort, JudgedCohort, JudgedCohort]
+    outcomes: list[UtilityOutcome]
+    absent: list[MetricRecord]
+    volume: float
+    smaller: Mapping[float, np.ndarray] = field(default_factory=dict)
+    missing: Sequence[float] = ()
+
+    @property
+    def schema(self) -> RecordSchema:
+        """Of the training cohort."""
+        return self.cohorts[0].cohort.schema
+
+    @property
+    def cohort(self) -> str:
+        """Name of the synthetic cohort."""
+        return self.cohorts[2].name
+
+    def probe_sides(self, outcomes: Sequence[UtilityOutcome], features: Sequence[np.ndarray]) -> list[ProbeSide]:
+        """Return train, holdout and synthetic cohort with their outcomes and the given features."""
+        matrices = [_finite(target_matrix([o.target for o in outcomes], cohort.table)) for cohort in self.cohorts]
+        groups = (cohort.groups for cohort in self.cohorts)
+        return [ProbeSide(*parts) for parts in zip(features, matrices, groups, strict=True)]
+
+
+def utility_sides(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int) -> UtilitySides:
+    """Find the outcomes with enough patients, and the volumes for which there are enough synthetic records."""
+    schema = train.cohort.schema
+    volume = round(len(synthetic) / len(train), 2)
+    outcomes: list[UtilityOutcome] = []
+    absent: list[MetricRecord] = []
+    for target in prediction_targets(schema, schema.target_names, train.table):
+        values = [_finite(target.values(side.table)) for side in (train, holdout)]
+        sides = (train, holdout)
+        counts = [class_patients(v, s.groups, binary=target.is_binary) for v, s in zip(values, sides, strict=True)]
+        reason = too_few_patients(*counts, binary=target.is_binary)
+        if reason:
+            absent += _absent(reason, synthetic.name, target, volume)
+        else:
+            known = ~np.isnan(values[1])
+            share = np.average(values[1][known] == 1, weights=holdout.weights[known]) if target.is_binary else 0.0
+            outcomes.append(UtilityOutcome(target, counts[1], float(share)))
+    order = np.random.default_rng(seed + 77).permutation(len(synthetic))
+    sizes = {multiple: round(multiple * len(train)) for multiple in VOLUMES}
+    # A cohort of nearly a multiple stands for it.
+    smaller = {multiple: np.sort(order[:size]) for multiple, size in sizes.items() if size < 0.98 * len(synthetic)}
+    missing = [multiple for multiple, size in sizes.items() if size > 1.02 * len(synthetic)]
+    return UtilitySides((train, holdout, synthetic), outcomes, absent, volume, smaller, missing)
+
+
+def utility_findings(
     train: JudgedCohort,
     holdout: JudgedCohort,
     synthetic: JudgedCohort,
     *,
     seed: int,
     num_replicates: int = 150,
-) -> list[MetricRecord]:
-    """Return auroc, auprc, r2 per arm and input, and utility_ratio, for every target that the schema names.
+) -> Findings:
+    """Return scores per arm, input and volume, what synthetic records add, and scores per subgroup, for every target.
 
     Args:
         train: patients the generator was fitted on.
@@ -72,245 +153,191 @@ def utility_metrics(
         seed: seed of folds and samples.
         num_replicates: bootstrap samples.
     """
-    schema = train.cohort.schema
-    volume = round(len(synthetic) / len(train), 2)
-    if not schema.target_names:
+    sides = utility_sides(train, holdout, synthetic, seed=seed)
+    image = {"predictor": "linear", "input": "image"}
+    if not sides.schema.target_names:
         absent = Estimate.absent("the schema names no target; prepare the cohort with --target to measure utility")
-        return [
-            _ratio_record(absent, synthetic.name, None, {"predictor": "linear", "input": "image", "volume": volume})
-        ]
-    targets = prediction_targets(schema, schema.target_names, train.table)
-    records: list[MetricRecord] = []
-    kept = []
-    for target in targets:
-        counts = [
-            class_patients(_finite(target.values(side.table)), side.groups, binary=target.is_binary)
-            for side in (train, holdout)
-        ]
-        reason = too_few_patients(*counts, binary=target.is_binary)
-        if reason:
-            name = "auroc" if target.is_binary else "r2"
-            records += _absent(reason, name, synthetic.name, target, volume)
-        else:
-            kept.append(_Outcome(target, counts[1]))
-    for given, predictor, group, sides in _views(schema, kept, (train, holdout, synthetic), seed=seed):
-        dimensions: dict[str, str | float] = {"predictor": predictor, "input": given}
-        view = _View(synthetic.name, volume, dimensions, group, holdout.num_groups)
-        records += view.records(*sides, seed=seed, num_replicates=num_replicates)
-    return records
+        return Findings([ratio_record(absent, synthetic.name, None, {"volume": sides.volume, **image})])
+    if not sides.outcomes:
+        return Findings(sides.absent)
+    study = _ProbeStudy(sides, seed, num_replicates)
+    found = study.images()
+    records = [*sides.absent, *found.metrics, *study.kernel_images(), *study.tables()]
+    for multiple in sides.missing:
+        reason = (
+            f"not estimable: the cohort has only {len(synthetic)} records, {multiple:g} times {len(train)} are needed"
+        )
+        records.append(ratio_record(Estimate.absent(reason), synthetic.name, None, {"volume": multiple, **image}))
+    return Findings(records, found.drawings)
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    target: PredictionTarget
-    patients: int
+class _ProbeStudy:
+    """Ridge probes on every input, with refitted bootstrap samples."""
 
+    sides: UtilitySides
+    seed: int
+    num_replicates: int
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _absent(reason: str, name: str, cohort: str, target: PredictionTarget, volume: float) -> list[MetricRecord]:
-    return [
-        MetricRecord.of(
-            Estimate.absent(reason),
-            cohort=cohort,
-            family="utility",
-            name=name,
-            column=target.column,
-            dimensions={"arm": arm, "volume": _arm_volume(arm, volume), **_label(target)},
-            estimator="ridge probes tested on holdout patients",
-            reading="-",
+    def images(self) -> Findings:
+        """Return what linear probes see in image features: all volumes, calibration, subgroups."""
+        outcomes = self.sides.outcomes
+        train, holdout, synthetic = self.sides.probe_sides(outcomes, [c.features for c in self.sides.cohorts])
+        volumes = {self.sides.volume: synthetic}
+        for volume, rows in self.sides.smaller.items():
+            volumes[volume] = ProbeSide(synthetic.features[rows], synthetic.targets[rows], synthetic.groups[rows])
+        arms = _arms(train, volumes, calibrated=True)
+        binary = np.array([outcome.target.is_binary for outcome in outcomes])
+        plain = _scorers(holdout, binary)
+        scorers: dict[ArmKey, dict[str, ArmScorer]] = {}
+        subgroups = find_subgroups(self.sides.schema, self.sides.cohorts[1])
+        for key in arms:
+            scorers[key] = dict(plain)
+            if key in (REAL, ("synthetic", self.sides.volume)):
+                scorers[key] |= {group.name: _ranking(holdout, binary, group.rows) for group in subgroups}
+            if arms[key].calibrated:
+                scorers[key]["calibration_error"] = _calibration(holdout, binary)
+        tables, found = arm_scores(arms, holdout, scorers, num_replicates=self.num_replicates, seed=self.seed)
+        writer = self._writer("image", "linear", outcomes)
+        records = writer.records(tables, together=True)
+        records += subgroup_records(
+            tables,
+            subgroups,
+            outcomes,
+            holdout.targets,
+            holdout.groups,
+            synthetic=("synthetic", self.sides.volume),
+            cohort=self.sides.cohort,
+            dimensions=writer.dimensions,
+            estimator=writer.estimator,
         )
-        for arm in ARMS
-    ]
+        probabilities = {key[0]: found[key].probabilities for key, arm in arms.items() if arm.calibrated}
+        return Findings(records, {"calibration": _curves(outcomes, holdout, probabilities)})
 
+    def kernel_images(self) -> list[MetricRecord]:
+        """Return what kernel probes see in image features, at the full volume."""
+        images = [cohort.features for cohort in self.sides.cohorts]
+        features = probe_features(*images, predictor="kernel", seed=self.seed)
+        return self._scored(self.sides.outcomes, features, "image", "kernel")
 
-def _label(target: PredictionTarget) -> dict[str, str | float]:
-    return {"label": target.label} if target.label is not None else {}
+    def tables(self) -> list[MetricRecord]:
+        """Return what linear probes see in the other columns, and in image and columns, at the full volume."""
+        records = []
+        outcomes = self.sides.outcomes
+        for column in dict.fromkeys(outcome.target.column for outcome in outcomes):
+            group = [outcome for outcome in outcomes if outcome.target.column == column]
+            rows = encoded_rows(self.sides.schema, self.sides.cohorts, without=column)
+            if rows[0].shape[1]:
+                records += self._scored(group, rows, "table", "linear")
+                both = [np.hstack([c.features, r]) for c, r in zip(self.sides.cohorts, rows, strict=True)]
+                records += self._scored(group, both, "both", "linear")
+                records += self._boosted(group, both)
+        return records
 
-
-def _arm_volume(arm: str, volume: float) -> float:
-    return 0.0 if arm == "real" else volume
-
-
-def _views(
-    schema: RecordSchema, outcomes: Sequence[_Outcome], cohorts: Sequence[JudgedCohort], *, seed: int
-) -> Iterator[tuple[str, str, list[_Outcome], list[ProbeSide]]]:
-    """Yield input, predictor, outcomes and the three cohorts as that predictor sees them.
-
-    The image alone is judged by a linear and a kernel predictor, everything else by the linear one.
-    """
-
-    def sides(group: Sequence[_Outcome], features: Sequence[np.ndarray]) -> list[ProbeSide]:
-        matrices = [_finite(target_matrix([o.target for o in group], cohort.table)) for cohort in cohorts]
-        return [ProbeSide(*parts) for parts in zip(features, matrices, (c.groups for c in cohorts), strict=True)]
-
-    if not outcomes:
-        return
-    images = [cohort.features for cohort in cohorts]
-    for predictor in ("linear", "kernel"):
-        yield (
-            "image",
-            predictor,
-            list(outcomes),
-            sides(outcomes, probe_features(*images, predictor=predictor, seed=seed)),
-        )
-    for column in dict.fromkeys(outcome.target.column for outcome in outcomes):
-        group = [outcome for outcome in outcomes if outcome.target.column == column]
-        rows = encoded_rows(schema, cohorts, without=column)
-        if rows[0].shape[1]:
-            yield "table", "linear", group, sides(group, rows)
-            both = [np.hstack(pair) for pair in zip(images, rows, strict=True)]
-            yield "both", "linear", group, sides(group, both)
-
-
-@dataclass(frozen=True)
-class _View:
-    """Scores one input with one predictor and writes the records; over columns the mean counts each column once."""
-
-    cohort: str
-    volume: float
-    dimensions: dict[str, str | float]
-    outcomes: list[_Outcome]
-    num_patients: int
-
-    @property
-    def _given(self) -> str:
-        return _WORDS[str(self.dimensions["input"])]
-
-    def records(
-        self, train: ProbeSide, holdout: ProbeSide, synthetic: ProbeSide, *, seed: int, num_replicates: int
+    def _scored(
+        self, outcomes: Sequence[UtilityOutcome], features: Sequence[np.ndarray], given: str, predictor: str
     ) -> list[MetricRecord]:
-        binary = [outcome.target.is_binary for outcome in self.outcomes]
-        statistics: dict[str, list[Statistic]] = {
-            "auroc": [weighted_auroc if yes else _undefined for yes in binary],
-            "auprc": [weighted_average_precision if yes else _undefined for yes in binary],
-            "r2": [_undefined if yes else weighted_r2 for yes in binary],
-        }
-        arms = {"real": (train,), "synthetic": (synthetic,), "both": (train, synthetic)}
-        tables = transfer_scores(arms, holdout, statistics, num_replicates=num_replicates, seed=seed)
+        train, holdout, synthetic = self.sides.probe_sides(outcomes, features)
+        arms = _arms(train, {self.sides.volume: synthetic}, calibrated=False)
+        plain = _scorers(holdout, np.array([outcome.target.is_binary for outcome in outcomes]))
+        tables, _ = arm_scores(
+            arms, holdout, dict.fromkeys(arms, plain), num_replicates=self.num_replicates, seed=self.seed
+        )
+        return self._writer(given, predictor, outcomes).records(tables)
+
+    def _boosted(self, outcomes: Sequence[UtilityOutcome], features: Sequence[np.ndarray]) -> list[MetricRecord]:
+        """Grow trees for the outcomes with the most patients, at most a few per column: they take the longest."""
+        kept = sorted(outcomes, key=lambda outcome: -outcome.patients)[:MOST_BOOSTED_LABELS]
+        return boosted_records(
+            self.sides.cohort,
+            kept,
+            self.sides.probe_sides(kept, features),
+            volume=self.sides.volume,
+            num_replicates=BOOSTED_REPLICATES,
+            seed=self.seed,
+        )
+
+    def _writer(self, given: str, predictor: str, outcomes: Sequence[UtilityOutcome]) -> UtilityWriter:
         estimator = (
-            f"ridge probes on {self._given}, tested on holdout patients; patient-level bootstrap with refits, "
-            f"{num_replicates} replicates, paired between arms"
+            f"{'ridge' if predictor == 'linear' else 'kernel ridge'} probes on {INPUT_WORDS[given]}, tested on holdout "
+            f"patients; patient-level bootstrap with refits, {self.num_replicates} replicates, paired between arms"
+            + FINE_TUNED
         )
-        records = []
-        for place, outcome in enumerate(self.outcomes):
-            names = ("auroc", "auprc") if binary[place] else ("r2",)
-            prevalence = (
-                float(np.average(holdout.targets[:, place] == 1, weights=holdout.weights)) if binary[place] else 0.0
-            )
-            for name in names:
-                floor = {"auroc": 0.5, "auprc": prevalence, "r2": 0.0}[name]
-                records += self._scores(tables, name, place, outcome, floor, estimator)
-            main = "auroc" if binary[place] else "r2"
-            alone = np.eye(len(self.outcomes))[place]
-            records.append(self._ratio(tables, main, alone, outcome.patients, estimator, outcome.target))
-        if self.dimensions["input"] == "image" and sum(binary) > 1:
-            records.append(
-                self._ratio(tables, "auroc", self._column_average(binary), self.num_patients, estimator, None)
-            )
-        return records
+        dimensions: dict[str, str | float] = {"predictor": predictor, "input": given}
+        return UtilityWriter(self.sides.cohort, dimensions, outcomes, self.sides.cohorts[1].num_groups, estimator)
 
-    def _scores(
-        self,
-        tables: dict[str, dict[str, ScoreTable]],
-        name: str,
-        place: int,
-        outcome: _Outcome,
-        floor: float,
-        estimator: str,
-    ) -> list[MetricRecord]:
-        records = []
-        ceiling = float(tables["real"][name].point[place])
-        for arm in ARMS:
-            table = tables[arm][name]
-            value = float(table.point[place])
-            bounds = (-np.inf, 1.0) if name == "r2" else (0.0, 1.0)
-            low, high = interval(
-                value,
-                table.replicates[:, place],
-                num_groups=outcome.patients,
-                bounds=bounds,
-                contraction=REFIT_CONTRACTION,
-            )
-            what = outcome.target.column + (f" = {outcome.target.label}" if outcome.target.label else "")
-            records.append(
-                MetricRecord.of(
-                    Estimate(value, low, high, outcome.patients),
-                    cohort=self.cohort,
-                    family="utility",
-                    name=name,
-                    column=outcome.target.column,
-                    dimensions={
-                        "arm": arm,
-                        "volume": _arm_volume(arm, self.volume),
-                        **self.dimensions,
-                        **_label(outcome.target),
-                    },
-                    floor=floor,
-                    ceiling=ceiling,
-                    estimator=estimator,
-                    reading=(
-                        f"Trained on {_TRAINED[arm]}, a predictor of {what} from {self._given} reaches {name} "
-                        f"{value:.2f} in real patients it has not seen; guessing gives {floor:.2f}."
-                    ),
-                )
-            )
-        return records
 
-    def _column_average(self, binary: Sequence[bool]) -> np.ndarray:
-        """Return weights that count every column once, however many labels it has."""
-        columns = [outcome.target.column if yes else None for outcome, yes in zip(self.outcomes, binary, strict=True)]
-        shares = np.array([0.0 if column is None else 1 / columns.count(column) for column in columns])
-        return shares / shares.sum()
+def _arms(train: ProbeSide, volumes: Mapping[float, ProbeSide], *, calibrated: bool) -> dict[ArmKey, TrainingArm]:
+    """Return the arms of every volume; probabilities only at the first, which is the full one."""
+    arms = {REAL: TrainingArm((train,), calibrated=calibrated)}
+    for position, (volume, synthetic) in enumerate(volumes.items()):
+        linked = calibrated and position == 0
+        arms["synthetic", volume] = TrainingArm((synthetic,), calibrated=linked)
+        arms["both", volume] = TrainingArm((train, synthetic), calibrated=linked)
+        arms["finetuned", volume] = TrainingArm((train,), (synthetic,), calibrated=linked)
+    return arms
 
-    def _ratio(
-        self,
-        tables: dict[str, dict[str, ScoreTable]],
-        name: str,
-        average: np.ndarray,
-        patients: int,
-        estimator: str,
-        target: PredictionTarget | None,
-    ) -> MetricRecord:
-        chance = 0.5 if name == "auroc" else 0.0
-        used = average > 0
-        synthetic, real = (tables[arm][name] for arm in ("synthetic", "real"))
-        estimate = utility_ratio_estimate(
-            float(synthetic.point[used] @ average[used]),
-            float(real.point[used] @ average[used]),
-            (synthetic.replicates[:, used] @ average[used], real.replicates[:, used] @ average[used]),
-            chance=chance,
-            num_groups=patients,
-            contraction=REFIT_CONTRACTION,
-            estimator=estimator,
-        )
-        dimensions = {"volume": self.volume, **self.dimensions, **(_label(target) if target else {})}
-        return _ratio_record(estimate, self.cohort, target, dimensions)
+
+def _scorers(test: ProbeSide, binary: np.ndarray) -> dict[str, ArmScorer]:
+    kinds: dict[str, list[Statistic]] = {
+        "auroc": [weighted_auroc if yes else _undefined for yes in binary],
+        "auprc": [weighted_average_precision if yes else _undefined for yes in binary],
+        "r2": [_undefined if yes else weighted_r2 for yes in binary],
+    }
+    used = {name: kind for name, kind in kinds.items() if any(statistic is not _undefined for statistic in kind)}
+
+    def scorer(statistics: Sequence[Statistic]) -> ArmScorer:
+        return lambda found, weights: score_columns(found.scores, test.targets, weights, statistics)
+
+    return {name: scorer(statistics) for name, statistics in used.items()}
+
+
+def _ranking(test: ProbeSide, binary: np.ndarray, rows: np.ndarray) -> ArmScorer:
+    statistics: list[Statistic] = [weighted_auroc if yes else _undefined for yes in binary]
+    return lambda found, weights: score_columns(found.scores[rows], test.targets[rows], weights[rows], statistics)
+
+
+def _calibration(test: ProbeSide, binary: np.ndarray) -> ArmScorer:
+    statistics: list[Statistic] = [squared_calibration_error if yes else _undefined for yes in binary]
+    return lambda found, weights: score_columns(found.probabilities, test.targets, weights, statistics)
+
+
+def _curves(
+    outcomes: Sequence[UtilityOutcome], test: ProbeSide, probabilities: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return predicted and observed shares per target and arm."""
+    drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for place, outcome in enumerate(outcomes):
+        if not outcome.target.is_binary:
+            continue
+        rows = ~np.isnan(test.targets[:, place])
+        name = outcome_words(outcome.target)
+        for arm, found in probabilities.items():
+            curve = reliability_curve(found[rows, place], test.targets[rows, place], test.weights[rows])
+            predicted, observed = ([round(float(part), 4) for part in side] for side in curve)
+            drawn.setdefault(name, {})[arm] = {"predicted": predicted, "observed": observed}
+    return drawn
 
 
 def _undefined(predictions: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.full(weights.shape[:-1], np.nan)
 
 
-def _ratio_record(
-    estimate: Estimate, cohort: str, target: PredictionTarget | None, dimensions: dict[str, str | float]
-) -> MetricRecord:
-    what = "the targets together" if target is None else target.column + (f" = {target.label}" if target.label else "")
-    percent = "" if estimate.value is None else f"{100 * estimate.value:.0f} %"
-    return MetricRecord.of(
-        estimate,
-        cohort=cohort,
-        family="utility",
-        name="utility_ratio",
-        column=None if target is None else target.column,
-        dimensions=dimensions,
-        floor=0.0,
-        ceiling=1.0,
-        estimator=estimate.estimator or "gain over chance after training on synthetic, divided by the gain on real",
-        reading=(
-            f"For {what}, training on synthetic records alone brings {percent} of the gain over guessing that training "
-            "on the real records brings."
-        ),
-    )
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _absent(reason: str, cohort: str, target: PredictionTarget, volume: float) -> list[MetricRecord]:
+    return [
+        MetricRecord.of(
+            Estimate.absent(reason),
+            cohort=cohort,
+            family="utility",
+            name="auroc" if target.is_binary else "r2",
+            column=target.column,
+            dimensions={"arm": arm, "volume": 0.0 if arm == "real" else volume, **label_dimension(target)},
+            estimator="ridge probes tested on holdout patients",
+            reading="-",
+        )
+        for arm in ARMS
+    ]

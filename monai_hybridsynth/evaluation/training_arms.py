@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class ArmPrediction:
 
 ArmScorer = Callable[[ArmPrediction, np.ndarray], np.ndarray]
 Weights = Callable[[ProbeSide], np.ndarray]
+Arm = TypeVar("Arm", bound=Hashable)
 
 
 class _ArmFit:
@@ -120,13 +122,13 @@ def _penalties(side: ProbeSide, targets: np.ndarray, *, seed: int) -> np.ndarray
 
 
 def arm_scores(
-    arms: Mapping[str, TrainingArm],
+    arms: Mapping[Arm, TrainingArm],
     test: ProbeSide,
-    scorers: Mapping[str, Mapping[str, ArmScorer]],
+    scorers: Mapping[Arm, Mapping[str, ArmScorer]],
     *,
     num_replicates: int,
     seed: int,
-) -> dict[str, dict[str, ScoreTable]]:
+) -> tuple[dict[Arm, dict[str, ScoreTable]], dict[Arm, ArmPrediction]]:
     """Train every arm, test all on the same patients, and repeat on bootstrap samples of all cohorts.
 
     The samples are those of :func:`transfer_scores`: every cohort is resampled by patient and refitted, and a cohort in
@@ -141,17 +143,18 @@ def arm_scores(
         seed: seed of folds and samples.
 
     Returns:
-        Per arm and scorer, a table of scores.
+        Per arm and scorer, a table of scores; per arm, the prediction on the cohorts themselves.
     """
     sides = {id(side): side for arm in arms.values() for side in arm.sides}
     draws = {
         key: _draws(side, num_replicates, seed + 11 * order + 1) for order, (key, side) in enumerate(sides.items())
     }
     test_draws = _draws(test, num_replicates, seed)
-    result: dict[str, dict[str, ScoreTable]] = {}
+    result: dict[Arm, dict[str, ScoreTable]] = {}
+    points: dict[Arm, ArmPrediction] = {}
     for name, arm in arms.items():
         fit = _ArmFit(arm, seed=seed)
-        point = fit.predict(test.features, lambda side: side.weights)
+        point = points[name] = fit.predict(test.features, lambda side: side.weights)
         replicates: dict[str, list[np.ndarray]] = {scorer: [] for scorer in scorers[name]}
         for draw in range(num_replicates):
             drawn = fit.predict(test.features, lambda side, draw=draw: draws[id(side)][draw])  # type: ignore[misc]
@@ -161,7 +164,7 @@ def arm_scores(
             scorer: ScoreTable(score(point, test.weights), np.array(replicates[scorer]))
             for scorer, score in scorers[name].items()
         }
-    return result
+    return result, points
 
 
 def _draws(side: ProbeSide, num_replicates: int, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_hybridsynth.data import RecordField, RecordSchema
-from monai_hybridsynth.evaluation.train_on_synthetic import encoded_rows, utility_metrics
+from monai_hybridsynth.evaluation.train_on_synthetic import encoded_rows, utility_findings
 from monai_hybridsynth.evaluation.verdict import find_record
 
 
@@ -17,7 +17,7 @@ def sides(judged):
 
 @pytest.fixture(scope="module")
 def records(sides, judged):
-    return utility_metrics(*sides, judged("synthetic", 600, 3, name="c"), seed=0, num_replicates=30)
+    return utility_findings(*sides, judged("synthetic", 600, 3, name="c"), seed=0, num_replicates=30).metrics
 
 
 def test_arms_inputs_and_volume_are_there(records):
@@ -26,13 +26,14 @@ def test_arms_inputs_and_volume_are_there(records):
         for r in records
         if "arm" in r.dimensions
     }
-    for arm in ("real", "synthetic", "both"):
+    for arm in ("real", "synthetic", "both", "finetuned"):
         assert ("auroc", "sex", arm, "image", "linear") in found
         assert ("auprc", "sex", arm, "image", "kernel") in found
         assert ("r2", "age", arm, "both", "linear") in found
         assert ("auroc", "sex", arm, "table", "linear") in found
-    volumes = {r.dimensions["arm"]: r.dimensions["volume"] for r in records if "arm" in r.dimensions}
-    assert volumes == {"real": 0.0, "synthetic": 2.0, "both": 2.0}
+    main = [r for r in records if "arm" in r.dimensions and r.dimensions["volume"] != 1.0]
+    volumes = {r.dimensions["arm"]: r.dimensions["volume"] for r in main}
+    assert volumes == {"real": 0.0, "synthetic": 2.0, "both": 2.0, "finetuned": 2.0}
 
 
 def test_strangers_are_worth_as_much_as_the_training_patients(records):
@@ -57,7 +58,8 @@ def test_the_table_without_a_link_does_not_predict(records):
 
 
 def test_a_broken_pairing_is_worth_nothing(sides, judged):
-    records = utility_metrics(*sides, judged("synthetic", 300, 3, shuffled=True, name="c"), seed=0, num_replicates=30)
+    broken = judged("synthetic", 300, 3, shuffled=True, name="c")
+    records = utility_findings(*sides, broken, seed=0, num_replicates=30).metrics
     ratio = find_record(records, "c", "utility_ratio", column="sex", input="image", predictor="linear")
     assert ratio.low < 0.3
 
@@ -67,15 +69,15 @@ def test_no_target_is_said(sides, judged, schema):
         [RecordField(**{**vars(f), "role": "feature"}) if f.role == "target" else f for f in schema], schema.image
     )
     train = replace(sides[0], cohort=replace(sides[0].cohort, schema=plain))
-    (record,) = utility_metrics(train, sides[1], judged("synthetic", 50, 3), seed=0, num_replicates=5)
+    (record,) = utility_findings(train, sides[1], judged("synthetic", 50, 3), seed=0, num_replicates=5).metrics
     assert record.value is None
     assert "--target" in record.note
 
 
 def test_too_few_patients_are_said(judged):
-    records = utility_metrics(
+    records = utility_findings(
         judged("train", 300, 1), judged("holdout", 3, 2), judged("synthetic", 50, 3), seed=0, num_replicates=5
-    )
+    ).metrics
     assert records
     assert all(record.value is None and "too few" in record.note for record in records)
 
