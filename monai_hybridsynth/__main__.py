@@ -56,7 +56,8 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="judge synthetic cohorts against real ones",
-        description="Write DIR/metrics.json and DIR/report/index.html.",
+        description="Write DIR/metrics.json, DIR/report/index.html (for the house: it shows real images), data cards "
+        "that may go with the synthetic cohorts, and thresholds.json, the limits of the lights with their reasons.",
     )
     evaluate.add_argument("--train", required=True, metavar="A", help="the cohort that the generator was fitted on")
     evaluate.add_argument("--holdout", required=True, metavar="B", help="the cohort of other patients")
@@ -69,6 +70,11 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     evaluate.add_argument(
         "--encoder", metavar="FOLDER", help="an alphaGAN bundle: adds the generator's own encoder as a space"
+    )
+    evaluate.add_argument(
+        "--thresholds",
+        metavar="FILE",
+        help="your own limits of the traffic lights; start from DIR/report/thresholds.json",
     )
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--out", required=True, metavar="DIR")
@@ -129,9 +135,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         arguments.out,
         features=arguments.features,
         encoder=arguments.encoder,
+        thresholds=arguments.thresholds,
         seed=arguments.seed,
     )
-    print(f"Written to {arguments.out}: metrics.json, report/index.html")
+    print(f"Written to {arguments.out}: metrics.json, report/index.html; limits to be edited: report/thresholds.json")
     return CLEAN
 
 
