@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_sources
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
 from monai_hybridsynth.evaluation.dependence import dependence_findings
-from monai_hybridsynth.evaluation.fidelity import fidelity_metrics
 from monai_hybridsynth.evaluation.findings import Findings, FinishedStages
+from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
 from monai_hybridsynth.evaluation.input_checks import check_channels, check_folders, check_patients
 from monai_hybridsynth.evaluation.judged_cohort import (
     JudgedCohort,
@@ -31,8 +31,10 @@ from monai_hybridsynth.evaluation.judges import Features, Judges, choose_judges,
 from monai_hybridsynth.evaluation.membership import membership_findings
 from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metrics
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
+from monai_hybridsynth.evaluation.record_fidelity import record_fidelity
 from monai_hybridsynth.evaluation.report import write_report
 from monai_hybridsynth.evaluation.retrieval import retrieval_findings
+from monai_hybridsynth.evaluation.table_fidelity import table_fidelity
 from monai_hybridsynth.evaluation.thresholds import Thresholds
 from monai_hybridsynth.evaluation.train_on_synthetic import utility_findings
 
@@ -146,7 +148,9 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
         "retrieval": lambda a, b, c: retrieval_findings(a, b, c, seed=seed),
         "dependence": lambda a, b, c: dependence_findings(a, b, c, seed=seed),
         "utility": lambda a, b, c: utility_findings(a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), **refitted),
-        "fidelity": lambda a, b, c: Findings(fidelity_metrics(a, b, c, seed=seed)),
+        "fidelity": lambda a, b, c: table_fidelity(a, b, c, seed=seed),
+        "image fidelity": lambda a, b, c: image_fidelity(a, b, c, seed=seed),
+        "record fidelity": lambda a, b, c: record_fidelity(a, b, c, seed=seed),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
         "membership": lambda a, b, c: membership_findings(a, b, c, seed=seed),
     }
