@@ -135,7 +135,9 @@ class _Audit:
     def records(self) -> list[MetricRecord]:
         """Return the lines of every attack, and of the strongest one in every stratum."""
         member, groups = self.real.member, self.real.groups
-        halves = patient_halves(member, groups, seed=self.seed)
+        strata = self._strata()
+        codes = 2 * strata["outlier decile"][0] + strata["rare findings"][0]
+        halves = patient_halves(member, groups, strata=codes, seed=self.seed)
         strongest, learned = strongest_attack(self.view.scores, member, groups, halves, seed=self.seed)
         blind = learned_attack(self.view.blind, member, groups, halves, seed=self.seed)
         every = np.ones(len(groups), dtype=bool)
@@ -148,7 +150,7 @@ class _Audit:
                 f"{differs[0].value:.2f}), so part of this may be the split and not the generator"
             )
         used = " and ".join(dict.fromkeys(strongest.chosen))
-        for stratum, (rows, rule) in self._strata().items():
+        for stratum, (rows, rule) in strata.items():
             found = self._estimates(strongest, rows, halves)
             lines += self._pair(found, STRONGEST, stratum, used=used, rule=rule, note=note)
             if stratum == "all" and found[0].value is not None:

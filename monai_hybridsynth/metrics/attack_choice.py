@@ -40,14 +40,26 @@ class CrossFittedAttack:
     correlation: float
 
 
-def patient_halves(member: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return 0 or 1 for each row: half of the members and half of the others, records of a patient together."""
+def patient_halves(
+    member: np.ndarray, groups: np.ndarray, *, strata: np.ndarray | None = None, seed: int
+) -> np.ndarray:
+    """Return 0 or 1 for each row: half of the members and half of the others, records of a patient together.
+
+    Args:
+        member: whether the row's patient is a member, bool ``(rows,)``.
+        groups: patient of each row.
+        strata: a code per row, one for all rows of a patient; each stratum is halved, so that both halves have some.
+        seed: of the draw.
+    """
     rng = np.random.default_rng(seed)
     halves = np.zeros(len(groups), dtype=int)
+    codes = np.zeros(len(groups), dtype=int) if strata is None else np.asarray(strata)
     for side in (True, False):
-        patients = np.unique(groups[member == side])
-        late = rng.permutation(patients)[(len(patients) + 1) // 2 :]
-        halves[(member == side) & np.isin(groups, late)] = 1
+        # One order through all strata, dealt in turn: each stratum and the whole are halved to the patient.
+        patients, first = np.unique(groups[member == side], return_index=True)
+        order = rng.permutation(len(patients))
+        order = order[np.argsort(codes[member == side][first][order], kind="stable")]
+        halves[(member == side) & np.isin(groups, patients[order[1::2]])] = 1
     return halves
 
 

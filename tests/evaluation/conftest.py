@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
-from monai_hybridsynth.data import Cohort, CohortWriter, ImageSettings, RecordField, RecordSchema
-from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.data import (
+    Cohort,
+    CohortWriter,
+    ImageSettings,
+    RecordField,
+    RecordSchema,
+    phantom_schema,
+)
+from monai_hybridsynth.data import draw_images as draw_phantom_images
+from monai_hybridsynth.data import draw_rows as draw_phantom_rows
+from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, row_groups
+from monai_hybridsynth.features import RandomConvolutionFeatures
 
 NUM_FEATURES = 12
 
@@ -106,3 +118,32 @@ def folders(schema, tmp_path_factory) -> dict[str, Path]:
         table.to_csv(root / name / "records.csv", index=False)
         schema.save(root / name / "schema.json")
     return {path.name: path for path in root.iterdir()}
+
+
+def side_of(name: str, role: str, table: pd.DataFrame, pixels: np.ndarray, schema: RecordSchema) -> JudgedCohort:
+    """Return a judged cohort of the given rows and images uint8 ``(N, 1, S, S)``."""
+    table = table.reset_index(drop=True)
+    cohort = Cohort(Path(name), schema, table, [Path(f"{row}.png") for row in range(len(table))])
+    texture = RandomConvolutionFeatures(1, channels=4, num_scales=3)(torch.from_numpy(pixels).float() / 127.5 - 1)
+    spaces = {"texture": texture.double().numpy()}
+    return JudgedCohort(name, role, cohort, np.zeros((len(table), 1)), row_groups(cohort, role), None, pixels, spaces)
+
+
+def phantom_side(role: str, count: int, *, seed: int) -> JudgedCohort:
+    """Return a cohort of fresh phantom patients at 32 pixels."""
+    table = draw_phantom_rows(count, seed=seed)
+    pixels = draw_phantom_images(table, spatial_size=32, seed=seed)[:, None]
+    table["patient_id"] = [f"{seed} {patient}" for patient in table["patient_id"]]
+    return side_of(role, role, table, pixels, phantom_schema("paper"))
+
+
+def joined_side(rows_of: JudgedCohort, rows: np.ndarray, images_of: JudgedCohort, images: np.ndarray) -> JudgedCohort:
+    """Return a synthetic cohort of one cohort's rows on another one's images."""
+    table = rows_of.table.iloc[rows].drop(columns="patient_id")
+    return side_of("made", "synthetic", table, images_of.pixels[images], rows_of.cohort.schema)
+
+
+@pytest.fixture(scope="session")
+def phantoms() -> SimpleNamespace:
+    """Return what makes phantom cohorts in memory and joins rows of one to images of another."""
+    return SimpleNamespace(draw=phantom_side, join=joined_side, of=side_of)

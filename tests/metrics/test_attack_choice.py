@@ -28,6 +28,16 @@ def test_halves_hold_half_of_both_sides_and_whole_patients():
     assert (halves != patient_halves(member, groups, seed=2)).any()
 
 
+def test_a_small_stratum_is_halved_too():
+    member, groups = patients(40, 21, records=2)
+    strata = np.isin(groups, [3, 8, 9, 50, 51, 52, 53, 54, 55, 56]).astype(int)
+    halves = patient_halves(member, groups, strata=strata, seed=0)[::2]
+    inside = strata[::2] == 1
+    assert sorted(np.bincount(halves[inside & member[::2]])) == [1, 2]
+    assert sorted(np.bincount(halves[inside & ~member[::2]])) == [3, 4]
+    assert abs(2 * halves[~member[::2]].sum() - 21) == 1
+
+
 def test_the_attack_that_works_is_chosen_on_both_halves():
     rng = np.random.default_rng(0)
     member, groups = patients(120, 80)

@@ -1,0 +1,179 @@
+"""Controls of the membership audit: what must be found is found, and strangers are not accused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from monai_hybridsynth.evaluation.membership import membership_findings, suspected_patients
+from monai_hybridsynth.transforms import RecordEncoder
+
+VIEWS = ("image", "table", "record")
+
+
+@pytest.fixture(scope="module")
+def sides(phantoms):
+    return (
+        phantoms.draw("train", 120, seed=1),
+        phantoms.draw("holdout", 84, seed=2),
+        phantoms.draw("fresh", 240, seed=3),
+    )
+
+
+def lines(found, name="membership_auroc", *, stratum="all"):
+    """Return by view and attack."""
+    return {
+        (record.dimensions["view"], record.dimensions["attack"]): record
+        for record in found.metrics
+        if record.name == name and record.dimensions["stratum"] == stratum
+    }
+
+
+def raised(record) -> bool:
+    return record.low > 0.5
+
+
+@pytest.mark.slow
+def test_copies_under_new_names_are_found_on_every_view(sides, phantoms):
+    train, holdout, _ = sides
+    picked = np.random.default_rng(0).integers(0, len(train), 5 * len(train))
+    found = membership_findings(train, holdout, phantoms.join(train, picked, train, picked), seed=0)
+    for view in VIEWS:
+        area = lines(found)[view, "strongest"]
+        assert area.value > 0.95
+        assert raised(area)
+        assert (area.floor, area.ceiling, area.better) == (0.5, 1.0, "lower")
+        share = lines(found, "membership_tpr_at_fpr10")[view, "strongest"]
+        assert share.value > 0.9
+        assert share.low > 0.1 == share.floor
+
+
+@pytest.mark.slow
+def test_strangers_raise_no_alarm(sides, phantoms):
+    train, holdout, fresh = sides
+    every = np.arange(len(fresh))
+    found = membership_findings(train, holdout, phantoms.join(fresh, every, fresh, every), seed=0)
+    for view in VIEWS:
+        for name, chance in (("membership_auroc", 0.5), ("membership_tpr_at_fpr10", 0.1)):
+            for attack in ("strongest", "blind", "classifier"):
+                record = lines(found, name)[view, attack]
+                assert record.low <= chance <= record.high
+    assert (
+        membership_findings(train, holdout, phantoms.join(fresh, every, fresh, every), seed=0).metrics == found.metrics
+    )
+    curves = json.loads(json.dumps(found.drawings))["membership_roc"]
+    assert set(curves) == set(VIEWS)
+    for view, curve in curves.items():
+        assert curve["auroc"] == lines(found)[view, "strongest"].value
+        assert len(curve["fpr"]) == len(curve["tpr"]) <= 101
+        assert np.trapezoid(curve["tpr"], curve["fpr"]) == pytest.approx(curve["auroc"], abs=0.02)
+        assert all(np.diff(curve["tpr"]) >= 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["rows", "images"])
+def test_copied_rows_and_copied_images_are_told_apart(sides, phantoms, what):
+    train, holdout, fresh = sides
+    rng = np.random.default_rng(0)
+    copied, own = rng.integers(0, len(train), 360), rng.integers(0, len(fresh), 360)
+    made = phantoms.join(train, copied, fresh, own) if what == "rows" else phantoms.join(fresh, own, train, copied)
+    found = lines(membership_findings(train, holdout, made, seed=0))
+    guilty, innocent = ("table", "image") if what == "rows" else ("image", "table")
+    assert found[guilty, "strongest"].value > 0.95
+    assert found[innocent, "strongest"].low <= 0.5 <= found[innocent, "strongest"].high
+    assert raised(found["record", "strongest"])
+
+
+@pytest.mark.slow
+def test_the_residual_of_another_patient_is_a_leak(sides, phantoms):
+    """The image of the row's mean plus what was peculiar to some training patient: no nearest image shows it."""
+    train, holdout, fresh = sides
+    names = train.cohort.schema.feature_names
+    encoder = RecordEncoder(train.cohort.schema).fit(train.table[names], patients=train.groups)
+    flat = train.pixels.reshape(len(train), -1).astype(float)
+    rows = encoder.transform(train.table[names])
+    mean = Ridge(alpha=10).fit(rows, flat)
+    rng = np.random.default_rng(0)
+    other, own = rng.integers(0, len(train), 480), rng.integers(0, len(fresh), 480)
+    images = mean.predict(encoder.transform(fresh.table[names].iloc[own])) + (flat - mean.predict(rows))[other]
+    pixels = np.clip(images.round(), 0, 255).astype(np.uint8).reshape(-1, *train.pixels.shape[1:])
+    made = phantoms.of(
+        "made", "synthetic", fresh.table.iloc[own].drop(columns="patient_id"), pixels, train.cohort.schema
+    )
+    found = lines(membership_findings(train, holdout, made, seed=0))
+    assert found["record", "residual"].value > 0.9
+    assert found["record", "residual"].value > found["image", "ratio"].value
+    assert raised(found["record", "strongest"])
+    assert found["table", "strongest"].low <= 0.5
+
+
+@pytest.mark.slow
+def test_a_planted_record_ranks_first_as_it_is_repeated(sides, phantoms):
+    """An overfitted model: a narrow kernel on each training record, drawn as often as the record is repeated."""
+    train, holdout, _ = sides
+    patients, counts = np.unique(train.groups, return_counts=True)
+    planted = np.flatnonzero(train.groups == patients[counts == 1][3])[0]
+    places = []
+    for times in (1, 5, 25):
+        rng = np.random.default_rng(times)
+        weights = np.ones(len(train))
+        weights[planted] = times
+        picked = rng.choice(len(train), 600, p=weights / weights.sum())
+        made = phantoms.join(train, picked, train, picked)
+        noise = rng.normal(0, 3, made.pixels.shape)
+        made = replace(made, pixels=np.clip(made.pixels + noise, 0, 255).astype(np.uint8))
+        ranking = suspected_patients(train, holdout, made, view="record", attack="density ratio")
+        places.append(ranking.index.get_loc(("train", train.groups[planted])))
+    assert places[2] == 0
+    assert places[0] >= places[1] >= places[2]
+    assert places[0] > 5
+
+
+def test_a_split_that_is_not_random_is_told_from_a_leak(judged):
+    train, holdout, made = judged("train", 150, 1), judged("holdout", 120, 2), judged("synthetic", 150, 3, name="made")
+    older = holdout.table.assign(age=holdout.table["age"] + 40)
+    holdout = replace(holdout, cohort=replace(holdout.cohort, table=older))
+    found = lines(membership_findings(train, holdout, made, seed=0))
+    assert raised(found["table", "blind"])
+    assert "differ even without the synthetic records" in found["table", "strongest"].note
+    assert "without seeing" in found["table", "blind"].reading
+
+
+def test_cohorts_without_pixels_are_judged_by_their_rows(judged):
+    found = membership_findings(
+        judged("train", 120, 1), judged("holdout", 60, 2), judged("synthetic", 90, 3, name="made"), seed=0
+    )
+    table = lines(found)["table", "strongest"]
+    assert table.low <= 0.5 <= table.high
+    assert table.n == 120
+    assert set(found.drawings["membership_roc"]) == {"table"}
+    for view in ("image", "record"):
+        assert lines(found)[view, "strongest"].note == "not estimable because the cohorts hold no pixels"
+    outliers = lines(found, stratum="outlier decile")["table", "strongest"]
+    assert outliers.value is None or "12" in outliers.reading or outliers.n >= 12
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 3, 1), (10, 5, 3)])
+def test_tiny_cohorts_say_why_there_is_no_value(judged, counts):
+    cohorts = [
+        judged(role, n, seed)
+        for seed, (role, n) in enumerate(zip(("train", "holdout", "synthetic"), counts, strict=True))
+    ]
+    found = membership_findings(*cohorts, seed=0)
+    assert all(record.note.startswith("not estimable because") for record in found.metrics if record.value is None)
+    assert lines(found)["table", "strongest"].value is None
+
+
+def test_an_unknown_attack_is_refused_with_those_that_exist(judged):
+    cohorts = judged("train", 20, 1), judged("holdout", 20, 2), judged("synthetic", 20, 3)
+    with pytest.raises(ValueError, match="choose among .*matches"):
+        suspected_patients(*cohorts, view="table", attack="magic")
+    with pytest.raises(ValueError, match="no pixels"):
+        suspected_patients(*cohorts, view="image")
+    ranking = suspected_patients(*cohorts, view="table")
+    assert len(ranking) == 30
+    assert ranking.is_monotonic_decreasing
