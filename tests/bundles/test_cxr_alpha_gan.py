@@ -157,6 +157,7 @@ CHANGES = {
         "image_weight": (3.0, lambda run: built("train#loss")(run).image_weight),
         "code_weight": (3.0, lambda run: built("train#loss")(run).code_weight),
         "penalty_weight": (3.0, lambda run: built("train#loss")(run).penalty_weight),
+        "spectral_weight": (3.0, lambda run: built("train#loss")(run).spectral_weight),
         "warmup_epochs": (3, lambda run: built("train#trainer")(run).warmup_epochs),
         "warmup_rate": (4.0, lambda run: workflow_rate(run)),
         "max_epochs": (6, lambda run: built("train#trainer")(run).state.max_epochs),

@@ -39,6 +39,20 @@ def test_warm_up_leaves_the_image_discriminator_out():
     assert "image" not in terms
 
 
+def test_the_spectral_term_counts_missing_detail_wherever_it_lies():
+    torch.manual_seed(0)
+    image = torch.randn(4, 1, 16, 16)
+    plain, spectral = AlphaGanLoss(), AlphaGanLoss(spectral_weight=3.0)
+    blurred = nn.functional.avg_pool2d(image, 3, 1, 1)
+    score = torch.zeros(4, 1)
+    gap = spectral.autoencoder(image, blurred, score, None, None)["loss"]
+    gap = gap - plain.autoencoder(image, blurred, score, None, None)["loss"]
+    amplitudes = [torch.fft.fft2(part, norm="ortho").abs() for part in (image, blurred)]
+    torch.testing.assert_close(gap, 3 * (amplitudes[0] - amplitudes[1]).square().mean())
+    moved = spectral.autoencoder(image, image.roll(5, dims=-1), score, None, None)
+    assert moved["spectrum"].item() == pytest.approx(0, abs=1e-6)
+
+
 def test_image_discriminator_weights_real_twice():
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
