@@ -15,8 +15,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_sources
+from monai_hybridsynth.evaluation.copies import copy_metrics
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
 from monai_hybridsynth.evaluation.dependence import dependence_findings
+from monai_hybridsynth.evaluation.disclosure import disclosure_metrics
 from monai_hybridsynth.evaluation.findings import Findings, FinishedStages
 from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
 from monai_hybridsynth.evaluation.input_checks import check_channels, check_folders, check_patients
@@ -152,6 +154,8 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
         "image fidelity": lambda a, b, c: image_fidelity(a, b, c, seed=seed),
         "record fidelity": lambda a, b, c: record_fidelity(a, b, c, seed=seed),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
+        "copies": lambda a, b, c: copy_metrics(a, b, c, seed=seed),
+        "disclosure": lambda a, b, c: disclosure_metrics(a, b, c, seed=seed),
         "membership": lambda a, b, c: membership_findings(a, b, c, seed=seed),
     }
 
