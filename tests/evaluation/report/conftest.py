@@ -15,6 +15,18 @@ from typing import Any
 
 import pytest
 
+from monai_hybridsynth.evaluation.judged_cohort import (
+    JudgedCohort,
+    embed_cohort,
+    read_real_cohort,
+    read_synthetic_cohort,
+)
+from monai_hybridsynth.evaluation.metric_record import MetricRecord
+from monai_hybridsynth.evaluation.report import write_report
+from monai_hybridsynth.features import PixelPCA
+from monai_hybridsynth.metrics import Estimate
+from monai_hybridsynth.transforms import load_images
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--headless",
@@ -155,4 +167,127 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     started.close()
 
 
-Draw = Callable[..., Any]
+def line(
+    name, value, cohort, *, family, column=None, floor=0.0, better="higher", spread=0.1, **dimensions
+) -> MetricRecord:
+    """Return one line of metrics.json; None is one that could not be estimated."""
+    absent = Estimate.absent("too few patients </script>")
+    return MetricRecord.of(
+        absent if value is None else Estimate(value, value - spread, value + spread, 60),
+        cohort=cohort,
+        family=family,
+        name=name,
+        column=column,
+        dimensions=dimensions,
+        floor=floor,
+        ceiling=1.0,
+        better=better,
+        reading=f"{name} in one sentence.",
+        estimator="made up for a test",
+    )
+
+
+def lines(cohort: str, columns: list[str]) -> list[MetricRecord]:
+    """Return lines of every family, as the stages write them."""
+    found = []
+    for place, column in enumerate([None, *columns]):
+        for direction in ("forward", "reverse"):
+            for predictor in ("linear", "kernel"):
+                value = None if place == 2 else 0.8
+                name = f"agreement_{direction}"
+                found.append(line(name, value, cohort, family="correspondence", column=column, predictor=predictor))
+        found.append(line("column_shape", 0.9, cohort, family="fidelity", column=column, floor=0.95))
+        found.append(line("pair_trend", 0.85, cohort, family="fidelity", column=column, floor=0.9))
+        found.append(line("missingness", 0.05, cohort, family="fidelity", column=column, better="lower", spread=0.02))
+    for arm in ("real", "synthetic", "both"):
+        for volume in (1.0, 5.0):
+            given = {"input": "image", "predictor": "linear", "volume": volume, "arm": arm}
+            found.append(line("auroc", 0.8, cohort, family="utility", column="sex", **given))
+            found.append(line("auroc", 0.7, cohort, family="utility", column="sex", subgroup="age < 50", **given))
+    for volume in (1.0, 5.0):
+        given = {"input": "image", "predictor": "linear", "volume": volume}
+        found.append(line("utility_ratio", 0.8, cohort, family="utility", **given))
+    found += [line(name, 0.7, cohort, family="fidelity", floor=0.8) for name in ("precision", "recall", "coverage")]
+    found.append(line("kernel_distance", 0.02, cohort, family="fidelity", better="lower"))
+    found.append(line("broken_images", 0.1, cohort, family="fidelity", better="lower", floor=0.05, spread=0.02))
+    for view in ("image", "table", "record"):
+        for stratum in ("all", "outlier decile"):
+            given = {"view": view, "stratum": stratum, "attack": "strongest"}
+            found.append(line("membership_auroc", 0.52, cohort, family="privacy", better="lower", floor=0.5, **given))
+    found.append(line("copies_share", 0.02, cohort, family="privacy", better="lower", spread=0.02, view="image"))
+    found.append(line("linkability", 0.0, cohort, family="privacy", better="lower", spread=0.03))
+    return found
+
+
+def left_to_draw(columns: list[str]) -> dict[str, Any]:
+    """Return one of every drawing that a stage may leave."""
+    rate = [0.0, 0.2, 1.0]
+    pairs = [{"train": 3, "correlation": 0.97, "distance": 0.4, "transform": "flipped"}]
+    points = [[0.1 * place, 1.0 - 0.1 * place] for place in range(10)]
+    grid = [[0.0, 0.5, 1.0], [0.2, -0.4, 0.1], [0.0, 0.0, -1.0]]
+    return {
+        "membership_roc": {"record": {"fpr": rate, "tpr": rate, "attack": "density", "auroc": 0.5}},
+        "copies": [{"synthetic": 5, **pairs[0]}],
+        "copies_holdout": [{"holdout": 7, **pairs[0]}],
+        "copy_threshold": 0.95,
+        "record_distances": {"edges": [0, 1, 2], "real": [0.4, 0.6], "synthetic": [0.5, 0.5], "unmatched": [0.3, 0.7]},
+        "tsne": {"real": points, "synthetic": points},
+        "spectrum": {"frequency": [0.1, 0.2], "real": [9.0, 1.0], "holdout": [8.0, 1.0], "synthetic": [9.0, 0.1]},
+        "broken": [2, 4],
+        "cooccurrence": {"labels": ["wet", "dry"], "real": [[1, 0.2], [0.3, 1]], "synthetic": [[1, 0.1], [0.1, 1]]},
+        "calibration": {
+            "sex": {arm: {"predicted": [0.2, 0.8], "observed": [0.3, 0.7]} for arm in ("real", "synthetic")}
+        },
+        "occlusion": [{"row": 1, "target": "sex", "real": grid, "synthetic": grid}],
+        "dependence": {"columns": columns, "real": [0.3] * len(columns), "synthetic": [0.2] * len(columns)},
+    }
+
+
+@pytest.fixture(scope="session")
+def sides(folders) -> dict[str, JudgedCohort]:
+    """Return train, holdout and two synthetic cohorts with images, as the evaluation embeds them."""
+    real = {name: read_real_cohort(folders[name]) for name in ("train", "holdout")}
+    schema = real["train"].schema
+    features = PixelPCA(8).fit(load_images(real["train"].image_paths, schema.image, spatial_size=16))
+    found = {
+        role: embed_cohort(cohort, features, name=role, role=role, spatial_size=16) for role, cohort in real.items()
+    }
+    for folder in ("honest", "unmatched"):
+        cohort, manifest = read_synthetic_cohort(folders[folder], schema)
+        found[folder] = embed_cohort(
+            cohort, features, name=folder, role="synthetic", spatial_size=16, manifest=manifest
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def draw(sides) -> Callable[..., Path]:
+    """Return a function that writes a report of made-up figures into a folder."""
+
+    def write(folder: Path, *names: str, columns: list[str] | None = None, **options: Any) -> Path:
+        chosen = [sides[name] for name in names]
+        columns = columns or ["sex", "age", "smoker"]
+        metrics = options.pop("metrics", None) or [one for name in names for one in lines(name, columns)]
+        drawings = options.pop("drawings", None) or {name: left_to_draw(columns) for name in names}
+        settings = {"drawings": drawings, "seed": 0, "judge": "pixel PCA", **options}
+        return write_report(folder, sides["train"], sides["holdout"], chosen, metrics, **settings)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def both(draw, tmp_path_factory) -> Path:
+    """Return the page of two cohorts with every drawing there is."""
+    return draw(tmp_path_factory.mktemp("both") / "report", "honest", "unmatched")
+
+
+@pytest.fixture(scope="session")
+def make_line() -> Callable[..., MetricRecord]:
+    """Return the function that makes one line of metrics.json."""
+    return line
+
+
+@pytest.fixture(scope="session")
+def make_drawings() -> Callable[[list[str]], dict[str, Any]]:
+    """Return the function that makes one of every drawing."""
+    return left_to_draw

@@ -1,74 +1,42 @@
 from __future__ import annotations
 
-import json
-
-import plotly.graph_objects as go
 import pytest
 
 from monai_hybridsynth.evaluation.column_views import column_views
-from monai_hybridsynth.evaluation.metric_record import MetricRecord
-from monai_hybridsynth.evaluation.report_figures import agreement_figure, score_figure, shape_figures, utility_figure
-from monai_hybridsynth.metrics import Estimate
+from monai_hybridsynth.evaluation.report.table_figures import score_figure, shape_figures, table_figures
 
 
-def record(name, value, column=None, *, family="correspondence", floor=0.0, **dimensions):
-    estimate = Estimate.absent("none") if value is None else Estimate(value, value - 0.1, value + 0.2, 9)
-    return MetricRecord.of(
-        estimate,
-        cohort="c",
-        family=family,
-        name=name,
-        column=column,
-        dimensions=dimensions,
-        floor=floor,
-        reading="r",
-        estimator="e",
-    )
-
-
-def test_values_stand_in_their_rows_with_their_intervals():
-    records = [
-        record("agreement_forward", 0.9, None, predictor="linear"),
-        record("agreement_forward", 0.5, "sex", predictor="linear"),
-        record("agreement_forward", None, "smoker", predictor="linear"),
-        record("agreement_forward", 0.1, "labels", predictor="linear", label="wet"),
+def test_scores_stand_beside_those_of_strangers(make_line):
+    metrics = [
+        make_line("column_shape", value, cohort, family="fidelity", column="sex", floor=0.95)
+        for cohort, value in (("a", 0.9), ("b", 0.7))
     ]
-    figure = agreement_figure(records, "c")
-    series = next(side for side in figure["data"] if side["name"] == "forward, linear")
-    assert series["x"] == [0.9, 0.5]
-    assert [round(y) for y in series["y"]] == [0, 1]
-    assert series["error_x"]["array"] == pytest.approx([0.2, 0.2])
-    assert series["error_x"]["arrayminus"] == pytest.approx([0.1, 0.1])
-    assert figure["layout"]["yaxis"]["ticktext"] == ["mean of all columns", "sex", "smoker"]
-    assert [note["y"] for note in figure["layout"]["annotations"]] == [2]
+    figure = score_figure(metrics, ["a", "b"], "column_shape")
+    assert [side["name"] for side in figure.data] == ["a", "b", "held-out patients"]
+    assert [side["x"] for side in figure.data] == [[0.9], [0.7], [0.95]]
+    assert score_figure([], ["a"], "column_shape") is None
 
 
-def test_arms_are_shown_and_no_target_gives_no_figure():
-    records = [
-        record("auroc", value, "sex", family="utility", input="image", predictor="linear", arm=arm)
-        for arm, value in (("real", 0.9), ("synthetic", 0.8), ("both", 0.85))
-    ]
-    figure = utility_figure(records, "c")
-    assert [side["x"] for side in figure["data"]] == [[0.9], [0.8], [0.85]]
-    assert utility_figure([], "c") is None
+def test_lower_is_better_for_missing_values(make_line):
+    low = make_line("missingness", 0.1, "a", family="fidelity", column="sex", better="lower")
+    assert score_figure([low], ["a"], "missingness").layout["shapes"][0]["x0"] == 0.0
 
 
-def test_strangers_are_marked():
-    records = [record("column_shape", 0.9, "sex", family="fidelity", floor=0.95)]
-    figure = score_figure(records, ["c"], "column_shape", "shape")
-    assert figure["data"][-1]["x"] == [0.95]
-    assert figure["data"][-1]["name"] == "held-out patients"
-
-
-def test_shares_of_a_column_add_up_and_plotly_accepts_the_figures(judged, schema):
+def test_shares_of_a_column_add_up(judged, schema):
     sides = [judged("train", 60, 1), judged("synthetic", 50, 2, name="c")]
-    views = column_views(schema, [side.table for side in sides])
-    figures = shape_figures(views, sides)
-    assert [figure["name"] for figure in figures] == schema.feature_names
+    figures = shape_figures(column_views(schema, [side.table for side in sides]), sides)
+    titles = [figure.title for figure in figures]
+    assert [title.split(" [")[0] for title in titles] == schema.feature_names
     for figure in figures:
-        if figure["name"] != "labels":
-            assert [sum(side["y"]) for side in figure["data"]] == pytest.approx([1, 1], abs=1e-3)
-        plain = json.loads(json.dumps(figure).replace('"--first"', '"red"').replace('"--second"', '"blue"'))
-        go.Figure(data=plain["data"], layout=plain["layout"])
-    crp = next(figure for figure in figures if figure["name"] == "crp")
-    assert crp["data"][0]["x"][-1] == "missing"
+        if figure.title != "labels":
+            assert [sum(side["y"]) for side in figure.data] == pytest.approx([1, 1], abs=1e-3)
+    crp = figures[schema.feature_names.index("crp")]
+    assert crp.data[0]["x"][-1] == "missing"
+    assert crp.title == "crp [mg/L]"
+
+
+def test_cooccurrence_shows_real_once_on_one_scale(make_drawings):
+    figures = table_figures([], ["a", "b"], {name: make_drawings([]) for name in ("a", "b")})
+    assert [figure.title.split(": ")[1] for figure in figures] == ["real patients", "a", "b"]
+    assert {(figure.data[0]["zmin"], figure.data[0]["zmax"]) for figure in figures} == {(0, 1)}
+    assert figures[0].data[0]["z"] == [[1, 0.2], [0.3, 1]]
