@@ -86,7 +86,7 @@ def suspected_patients(
     synthetic: JudgedCohort,
     *,
     view: str = "record",
-    attack: str = "density ratio",
+    attack: str = "neighbourhood",
     seed: int = 0,
 ) -> pd.Series:
     """Return how strongly the synthetic cohort points at each real patient, most suspicious first.
@@ -150,9 +150,11 @@ class _Audit:
                 f"{differs[0].value:.2f}), so part of this may be the split and not the generator"
             )
         used = " and ".join(dict.fromkeys(strongest.chosen))
+        luck = f"shuffled membership does as well in {100 * strongest.chance:.1f} % of shuffles"
         for stratum, (rows, rule) in strata.items():
             found = self._estimates(strongest, rows, halves)
-            lines += self._pair(found, STRONGEST, stratum, used=used, rule=rule, note=note)
+            remark = "; ".join(filter(None, [luck if stratum == "all" else "", note]))
+            lines += self._pair(found, STRONGEST, stratum, used=used, rule=rule, note=remark)
             if stratum == "all" and found[0].value is not None:
                 self._draw(strongest, halves, used, found[0].value)
         for name, scores in self.view.scores.items():

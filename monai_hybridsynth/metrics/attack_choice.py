@@ -33,11 +33,13 @@ class CrossFittedAttack:
         scores: shape ``(rows,)``, comparable within a half only.
         chosen: the attack used on the first and on the second half.
         correlation: between the areas under the curve of both halves when membership is shuffled.
+        chance: share of the shuffles (and the truth) that reach the true mean area: an exact p-value of no leak.
     """
 
     scores: np.ndarray
     chosen: tuple[str, str]
     correlation: float
+    chance: float = 1.0
 
 
 def patient_halves(
@@ -78,7 +80,7 @@ def learned_attack(
     labels = _shuffled_labels(member, groups, halves, seed=seed)
     outer, _ = _learned_scores(_normal_scores(features, groups), labels, groups, halves, seed=seed)
     areas = _half_areas(outer, labels, record_weights(groups), halves)
-    return CrossFittedAttack(outer[0], (LEARNED, LEARNED), _correlation(areas))
+    return CrossFittedAttack(outer[0], (LEARNED, LEARNED), _correlation(areas), _chance(areas))
 
 
 def strongest_attack(
@@ -111,8 +113,8 @@ def strongest_attack(
     strongest = np.where(halves == 0, every[best[0, 0]], every[best[0, 1]])
     chosen = (names[best[0, 0]], names[best[0, 1]])
     return (
-        CrossFittedAttack(strongest, chosen, _correlation(areas)),
-        CrossFittedAttack(outer[0], (LEARNED, LEARNED), _correlation(learned)),
+        CrossFittedAttack(strongest, chosen, _correlation(areas), _chance(areas)),
+        CrossFittedAttack(outer[0], (LEARNED, LEARNED), _correlation(learned), _chance(learned)),
     )
 
 
@@ -220,3 +222,9 @@ def _correlation(areas: np.ndarray) -> float:
     if min(shuffled.std(axis=0)) < 1e-9:
         return 0.0
     return float(np.clip(np.corrcoef(shuffled.T)[0, 1], 0.0, 1.0))
+
+
+def _chance(areas: np.ndarray) -> float:
+    """Return the share of labellings, the true first one among them, whose mean area reaches the true one."""
+    mean = areas.mean(1)
+    return float((mean >= mean[0] - 1e-12).mean())

@@ -17,11 +17,12 @@ VIEWS = ("image", "table", "record")
 
 @pytest.fixture(scope="module")
 def sides(phantoms):
-    return (
-        phantoms.draw("train", 120, seed=1),
-        phantoms.draw("holdout", 84, seed=2),
-        phantoms.draw("fresh", 240, seed=3),
-    )
+    """Members and others of one population, split by patient at random, and fresh patients."""
+    real, fresh = phantoms.draw("real", 204, seed=1), phantoms.draw("fresh", 240, seed=2)
+    patients = np.random.default_rng(0).permutation(np.unique(real.groups))
+    inside = np.isin(real.groups, patients[: round(0.6 * len(patients))])
+    train, holdout = real.subset(np.flatnonzero(inside)), real.subset(np.flatnonzero(~inside))
+    return replace(train, name="train", role="train"), replace(holdout, name="holdout", role="holdout"), fresh
 
 
 def lines(found, name="membership_auroc", *, stratum="all"):
@@ -59,9 +60,9 @@ def test_strangers_raise_no_alarm(sides, phantoms):
     found = membership_findings(train, holdout, phantoms.join(fresh, every, fresh, every), seed=0)
     for view in VIEWS:
         for name, chance in (("membership_auroc", 0.5), ("membership_tpr_at_fpr10", 0.1)):
-            for attack in ("strongest", "blind", "classifier"):
-                record = lines(found, name)[view, attack]
-                assert record.low <= chance <= record.high
+            record = lines(found, name)[view, "strongest"]
+            assert record.low <= chance <= record.high
+            assert not raised(lines(found)[view, "blind"])
     assert (
         membership_findings(train, holdout, phantoms.join(fresh, every, fresh, every), seed=0).metrics == found.metrics
     )
@@ -126,7 +127,7 @@ def test_a_planted_record_ranks_first_as_it_is_repeated(sides, phantoms):
         made = phantoms.join(train, picked, train, picked)
         noise = rng.normal(0, 3, made.pixels.shape)
         made = replace(made, pixels=np.clip(made.pixels + noise, 0, 255).astype(np.uint8))
-        ranking = suspected_patients(train, holdout, made, view="record", attack="density ratio")
+        ranking = suspected_patients(train, holdout, made, view="record", attack="neighbourhood")
         places.append(ranking.index.get_loc(("train", train.groups[planted])))
     assert places[2] == 0
     assert places[0] >= places[1] >= places[2]

@@ -52,6 +52,7 @@ def test_the_attack_that_works_is_chosen_on_both_halves():
             attack.scores, member, groups, parts=halves, correlation=attack.correlation, seed=0
         )
         assert found.value == pytest.approx(0.92, abs=0.05)
+        assert attack.chance == pytest.approx(1 / 201)
 
 
 def test_an_attack_that_points_the_wrong_way_is_turned_by_the_classifier_alone():
@@ -112,5 +113,6 @@ def test_a_classifier_of_noise_is_at_chance_and_equal_seeds_agree():
     first, second = (learned_attack(features, member, groups, halves, seed=3) for _ in range(2))
     assert (first.scores == second.scores).all()
     assert 0.3 < first.correlation <= 1
+    assert 0.02 < first.chance < 0.98
     found = attack_auroc_estimate(first.scores, member, groups, parts=halves, correlation=first.correlation, seed=0)
     assert found.low < 0.5 < found.high
