@@ -77,6 +77,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="your own limits of the traffic lights; start from DIR/report/thresholds.json",
     )
     evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument(
+        "--thorough", action="store_true", help="also train networks in place; says beforehand how long that can take"
+    )
     evaluate.add_argument("--out", required=True, metavar="DIR")
     evaluate.set_defaults(run=_evaluate)
 
@@ -137,6 +140,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         encoder=arguments.encoder,
         thresholds=arguments.thresholds,
         seed=arguments.seed,
+        thorough=arguments.thorough,
     )
     print(f"Written to {arguments.out}: metrics.json, report/index.html; limits to be edited: report/thresholds.json")
     return CLEAN

@@ -33,6 +33,7 @@ from monai_hybridsynth.evaluation.judges import Features, Judges, choose_judges,
 from monai_hybridsynth.evaluation.membership import membership_findings
 from monai_hybridsynth.evaluation.metric_record import MetricRecord, write_metrics
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
+from monai_hybridsynth.evaluation.network_training import network_findings
 from monai_hybridsynth.evaluation.record_fidelity import record_fidelity
 from monai_hybridsynth.evaluation.report import write_report
 from monai_hybridsynth.evaluation.retrieval import retrieval_findings
@@ -60,6 +61,7 @@ def evaluate_cohorts(
     seed: int = 0,
     spatial_size: int = 64,
     num_replicates: int = 150,
+    thorough: bool = False,
 ) -> dict[str, Any]:
     """Judge synthetic cohorts and write ``out/metrics.json`` and ``out/report/index.html``.
 
@@ -79,6 +81,7 @@ def evaluate_cohorts(
         seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
         num_replicates: bootstrap samples in which predictors are refitted.
+        thorough: whether networks are also trained in place on every arm; says beforehand how long that can take.
 
     Returns:
         The content of metrics.json.
@@ -94,7 +97,7 @@ def evaluate_cohorts(
     limits = Thresholds.defaults() if thresholds is None else Thresholds.load(thresholds)
     out.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
-    stages = _stages(seed=seed, num_replicates=num_replicates)
+    stages = _stages(seed=seed, num_replicates=num_replicates, thorough=thorough)
     with tqdm(total=2 + len(folders) * (1 + len(stages)) + 1, unit="step", desc="evaluate") as bar:
         clock = _Clock(seconds, bar)
         with clock("read"):
@@ -138,14 +141,14 @@ def evaluate_cohorts(
         return content
 
 
-def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
+def _stages(*, seed: int, num_replicates: int, thorough: bool = False) -> dict[str, Stage]:
     """Return the stages by name, in the order of the report; each takes train, holdout and a synthetic cohort."""
     refitted = {"seed": seed, "num_replicates": num_replicates}
 
     def limited(work: Callable[..., list[MetricRecord]]) -> Stage:
         return lambda a, b, c: Findings(work(a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), **refitted))
 
-    return {
+    stages: dict[str, Stage] = {
         "correspondence": limited(correspondence_metrics),
         "retrieval": lambda a, b, c: retrieval_findings(a, b, c, seed=seed),
         "dependence": lambda a, b, c: dependence_findings(a, b, c, seed=seed),
@@ -158,6 +161,11 @@ def _stages(*, seed: int, num_replicates: int) -> dict[str, Stage]:
         "disclosure": lambda a, b, c: disclosure_metrics(a, b, c, seed=seed),
         "membership": lambda a, b, c: membership_findings(a, b, c, seed=seed),
     }
+    if thorough:
+        stages["networks"] = lambda a, b, c: network_findings(
+            a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), seed=seed
+        )
+    return stages
 
 
 def _read(

@@ -13,6 +13,7 @@ from monai_hybridsynth.evaluation.correspondence import class_patients, probe_fe
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
+from monai_hybridsynth.evaluation.occlusion_agreement import main_outcome, probe_occlusion
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, Statistic, score_columns
 from monai_hybridsynth.evaluation.training_arms import ArmScorer, TrainingArm, arm_scores
@@ -42,7 +43,7 @@ __all__ = ["UtilitySides", "encoded_rows", "utility_findings", "utility_sides"]
 
 # Beside the whole cohort, these multiples of the training cohort's records are drawn from it.
 VOLUMES = (1.0, 2.0, 5.0)
-MOST_BOOSTED_LABELS = 4
+MOST_BOOSTED_LABELS = 2
 BOOSTED_REPLICATES = 1000
 FINE_TUNED = (
     "; fine-tuned: the head trained on synthetic records is what the fit on real records shrinks towards, as strongly "
@@ -168,7 +169,13 @@ def utility_findings(
             f"not estimable: the cohort has only {len(synthetic)} records, {multiple:g} times {len(train)} are needed"
         )
         records.append(ratio_record(Estimate.absent(reason), synthetic.name, None, {"volume": multiple, **image}))
-    return Findings(records, found.drawings)
+    drawings = dict(found.drawings)
+    main = main_outcome(sides.outcomes)
+    if main is not None:
+        maps = probe_occlusion(train, holdout, synthetic, main, seed=seed)
+        records += maps.metrics
+        drawings |= maps.drawings
+    return Findings(records, drawings)
 
 
 @dataclass(frozen=True)

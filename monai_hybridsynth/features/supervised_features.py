@@ -77,7 +77,14 @@ class SupervisedFeatures(nn.Module):
         return "a network trained on the labels of real training patients"
 
     def fit(
-        self, images: torch.Tensor, targets: np.ndarray, groups: np.ndarray, *, is_binary: np.ndarray, seed: int
+        self,
+        images: torch.Tensor,
+        targets: np.ndarray,
+        groups: np.ndarray,
+        *,
+        is_binary: np.ndarray,
+        seed: int,
+        start: Mapping[str, np.ndarray] | None = None,
     ) -> SupervisedFeatures:
         """Train on real patients, keep the weights of the best epoch, and fit the components.
 
@@ -88,6 +95,7 @@ class SupervisedFeatures(nn.Module):
             is_binary: which outcomes are 0 / 1 (cross-entropy, also each category of several) rather than numbers
                 (squared error on the standardised value), shape ``(num_outcomes,)``.
             seed: of the start, the patients left out, the order and the augmentation.
+            start: weights to begin with, as :meth:`weights` returns them, instead of random ones.
 
         Raises:
             ValueError: if there are too few patients, no labels, or the images are too small.
@@ -107,6 +115,8 @@ class SupervisedFeatures(nn.Module):
             for module in self.network.modules():
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
+            if start is not None:
+                self.restore(start)
             self._train(images, labels, present, binary, held_out, seed=seed)
         return self.reduce(images)
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from monai_hybridsynth.evaluation import network_training
+from monai_hybridsynth.evaluation.network_training import network_findings, occlusion_maps
+
+
+def with_pixels(cohort, seed: int):
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(128, 20, size=(len(cohort), 1, 16, 16))
+    pixels[(cohort.table["sex"] == "m").to_numpy(), :, 2:8, 2:8] += 60
+    return replace(cohort, pixels=np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def test_occlusion_of_a_linear_network_is_known():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    images, fill = torch.randn(3, 1, 8, 8), torch.randn(1, 8, 8)
+    heat = occlusion_maps(network, images, fill, output=1)
+    expected = (images - fill)[:, 0] * network[1].weight[1].reshape(8, 8).detach()
+    assert heat == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_networks_are_trained_per_arm_and_the_time_is_told(judged, monkeypatch, caplog):
+    monkeypatch.setattr(network_training, "MAX_EPOCHS", 2)
+    monkeypatch.setattr(network_training, "FEWEST_EPOCHS", 1)
+    monkeypatch.setattr(network_training, "MAPPED_IMAGES", 12)
+    sides = [
+        with_pixels(judged(role, count, seed), seed)
+        for role, count, seed in (("train", 64, 1), ("holdout", 40, 2), ("synthetic", 64, 3))
+    ]
+    before = torch.random.get_rng_state()
+    with caplog.at_level("INFO"):
+        found = network_findings(*sides, seed=0)
+    assert (torch.random.get_rng_state() == before).all()
+    assert "at most about" in caplog.text
+    arms = {r.dimensions["arm"] for r in found.metrics if r.name == "auroc"}
+    assert arms == {"real", "synthetic", "both", "finetuned"}
+    assert all(r.dimensions["predictor"] == "network" for r in found.metrics if r.name != "occlusion_agreement")
+    assert {r.name for r in found.metrics} >= {"auroc", "r2", "utility_ratio", "auroc_gain", "occlusion_agreement"}
+    assert np.array(found.drawings["occlusion"][0]["real"]).shape == (8, 8)
+
+
+def test_without_pixels_nothing_is_trained(judged):
+    assert not network_findings(
+        judged("train", 60, 1), judged("holdout", 40, 2), judged("synthetic", 60, 3), seed=0
+    ).metrics
