@@ -79,7 +79,8 @@ class _ArmFit:
         self.start: RidgeRefit | None = None
         self.training = _joined(arm.cohorts)
         base = self.training.weights
-        targets, grid = self.training.targets, PENALTIES
+        targets = self.training.targets
+        grid: tuple[float, ...] = PENALTIES
         if arm.start:
             before = _joined(arm.start)
             self.start = RidgeRefit(before.features, before.targets, _penalties(before, before.targets, seed=seed))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from monai_hybridsynth.data import RecordField, RecordSchema
+from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.evaluation.correspondence import class_patients
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
+from monai_hybridsynth.evaluation.patient_subgroups import patient_subgroups
 from monai_hybridsynth.evaluation.probe_scores import ScoreTable
 from monai_hybridsynth.evaluation.utility_records import REAL, ArmKey, UtilityOutcome
 from monai_hybridsynth.metrics import REFIT_CONTRACTION, Estimate, interval
@@ -21,9 +20,6 @@ __all__ = ["Subgroup", "find_subgroups", "subgroup_records"]
 
 MINIMUM_PATIENTS = 20
 MINIMUM_OUTCOME_PATIENTS = 5
-MOST_LEVELS = 6
-AGE_BANDS = (0, 18, 40, 60, 80)
-_AGE = re.compile(r"(?:^|[^a-z])(?:age|alter)(?:$|[^a-z])")
 
 
 @dataclass(frozen=True)
@@ -41,35 +37,12 @@ class Subgroup:
     rows: np.ndarray
 
 
-def _is_age(field: RecordField) -> bool:
-    return field.is_numeric and (field.unit == "a" or bool(_AGE.search(field.name.lower().replace("_", " "))))
-
-
-def _parts(field: RecordField, column: pd.Series) -> list[tuple[str, np.ndarray]]:
-    if _is_age(field):
-        years = column.astype("float64").to_numpy(dtype=float, na_value=np.nan)
-        edges = [*AGE_BANDS, np.inf]
-        return [
-            (
-                f"{field.name} {low} or more" if high == np.inf else f"{field.name} {low} to {high - 1}",
-                (years >= low) & (years < high),
-            )
-            for low, high in zip(edges, edges[1:], strict=False)
-        ]
-    if field.kind not in ("binary", "categorical", "ordinal"):
-        return []
-    words = np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
-    levels = sorted({word for word in words if word is not None})
-    return [(f"{field.name} = {level}", words == level) for level in levels] if len(levels) <= MOST_LEVELS else []
-
-
 def find_subgroups(schema: RecordSchema, holdout: JudgedCohort) -> list[Subgroup]:
     """Return the groups with at least twenty holdout patients: levels of columns with few levels, bands of an age."""
-    found = []
-    for name in schema.feature_names:
-        for label, rows in _parts(schema[name], holdout.table[name]):
-            if len(np.unique(holdout.groups[rows])) >= MINIMUM_PATIENTS:
-                found.append(Subgroup(label, name, rows))
+    found = [
+        Subgroup(group.name, group.field.name, group.members(holdout.table))
+        for group in patient_subgroups(schema, [holdout.table], [holdout.groups], minimum_patients=MINIMUM_PATIENTS)
+    ]
     return [group for group in found if sum(other.column == group.column for other in found) > 1]
 
 

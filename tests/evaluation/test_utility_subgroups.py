@@ -12,10 +12,10 @@ from monai_hybridsynth.evaluation.utility_subgroups import find_subgroups, subgr
 def test_groups_are_levels_and_bands_with_enough_patients(judged, schema):
     holdout = judged("holdout", 160, 2)
     groups = {group.name: group for group in find_subgroups(schema, holdout)}
-    assert {"sex = f", "sex = m", "age 40 to 59", "smoker = former"} <= set(groups)
+    assert {"sex = f", "sex = m", "age 40 to 60", "smoker = former"} <= set(groups)
     assert not any("crp" in name or "labels" in name for name in groups)
     age = holdout.table["age"].to_numpy()
-    assert (groups["age 40 to 59"].rows == ((age >= 40) & (age < 60))).all()
+    assert (groups["age 40 to 60"].rows == ((age >= 40) & (age < 60))).all()
     assert all(len(set(holdout.groups[group.rows])) >= 20 for group in groups.values())
     assert find_subgroups(schema, judged("holdout", 12, 2)) == []
 
