@@ -182,13 +182,20 @@ def _records(
     )
     if rule.expected > 2 * ALLOWED_FALSE_ALARMS and measure != "any":
         note += f"; too few for {100 * ALLOWED_FALSE_ALARMS:.0f} %: such a threshold gives {100 * rule.expected:.0f} %"
+    if len(synthetic) >= MAXIMUM_RECORDS:
+        note += f"; {MAXIMUM_RECORDS} synthetic images drawn at random, so more patients may come back in the rest"
+    if len(train) > MAXIMUM_BANK and measure in ("any", "pixels"):
+        note += f"; pixels compared with the {MAXIMUM_BANK} training images that come nearest in the judge's features"
+    # Each threshold gives a whole number; their mean may lie between two.
+    parts = ((share, len(synthetic)), (memorised_share, patients))
+    counts = [f"{round(part * units, 1):g} of {units}" for part, units in parts]
     readings = {
         "copies_share": (
-            f"{100 * share:.1f} % of the synthetic images ({share * len(synthetic):.0f} of {len(synthetic)}) copy a "
+            f"{100 * share:.1f} % of the synthetic images ({counts[0]}) copy a "
             f"training image by {WORDS[measure]}; of patients who were never used, {100 * floor:.1f} % are accused too."
         ),
         "memorised_share": (
-            f"{100 * memorised_share:.1f} % of the training patients ({memorised_share * patients:.0f} of {patients}) "
+            f"{100 * memorised_share:.1f} % of the training patients ({counts[1]}) "
             f"come back in some synthetic image by {WORDS[measure]}; as many strangers' images seem to bring back "
             f"up to {100 * expected[0]:.1f} %."
         ),

@@ -18,6 +18,8 @@ from monai_hybridsynth.metrics import (
     record_weights,
     share_estimate,
 )
+from monai_hybridsynth.metrics.copy_share import share_beside_floor
+from monai_hybridsynth.metrics.exact_rows import nearly_exact_rows
 
 __all__ = ["closest_training_rows", "nearness_metrics"]
 
@@ -32,7 +34,7 @@ def nearness_metrics(
 
     Diagnostics, not proofs: a cohort can pass them and still tell who was in the training data.
     """
-    records = [_exact_rows(train, holdout, synthetic)]
+    records = _exact_rows(train, holdout, synthetic)
     rows = encoded_rows(train.cohort.schema, (train, holdout, synthetic))
     images = [side.features for side in (train, holdout, synthetic)]
     views = {
@@ -51,26 +53,67 @@ def _unit(sides: list[np.ndarray]) -> list[np.ndarray]:
     return [side / max(length, 1e-12) for side in sides]
 
 
-def _exact_rows(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort) -> MetricRecord:
+def _exact_rows(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort) -> list[MetricRecord]:
+    """Return the share of exact rows, of those that one patient alone has, and of rows off in one column at most."""
     schema = train.cohort.schema
-    texts = [row_texts(schema, side.table) for side in (train, holdout, synthetic)]
-    floor = float(np.average(exact_rows(texts[1], texts[0]), weights=holdout.weights))
-    found = exact_rows(texts[2], texts[0])
-    estimate = share_estimate(int(found.sum()), len(found))
+    real, other, made = (row_texts(schema, side.table) for side in (train, holdout, synthetic))
+    if not len(made) or real.shape[1] == 0:
+        reason = Estimate.absent("the schema models no column, or there are no rows")
+        return [_row_share(reason, None, synthetic.name, "", "-")]
+    floor = float(np.average(exact_rows(other, real), weights=holdout.weights))
+    found = exact_rows(made, real)
+    hit = len(np.unique(train.groups[exact_rows(real, made)].astype(str)))
+    share = float(found.mean())
+    reading = (
+        f"{100 * share:.1f} % of the synthetic clinical rows equal a training row in every column, rows of {hit} of "
+        f"{train.num_groups} training patients; of rows of patients who were never used, {100 * floor:.1f} % do."
+    )
+    return [
+        _row_share(share_estimate(int(found.sum()), len(found)), floor, synthetic.name, "", reading),
+        *_further_rows(real, other, made, (train, holdout, synthetic)),
+    ]
+
+
+def _further_rows(
+    real: np.ndarray, other: np.ndarray, made: np.ndarray, sides: tuple[JudgedCohort, JudgedCohort, JudgedCohort]
+) -> list[MetricRecord]:
+    train, holdout, synthetic = sides
+    owners: dict[tuple[str, ...], set[str]] = {}
+    for row, patient in zip(real.tolist(), train.groups, strict=True):
+        owners.setdefault(tuple(row), set()).add(str(patient))
+    alone = real[[len(owners[tuple(row)]) == 1 for row in real.tolist()]]
+    kinds = {
+        "rows of one patient alone": (exact_rows, alone, "equal a training row that one single patient has"),
+        "all columns but one": (nearly_exact_rows, real, "equal a training row in all columns but at most one"),
+    }
+    records = []
+    for label, (search, bank, words) in kinds.items():
+        shares = [search(rows, bank) if len(bank) else np.zeros(len(rows), dtype=bool) for rows in (other, made)]
+        floor, share = float(np.average(shares[0], weights=holdout.weights)), float(shares[1].mean())
+        limits = share_estimate(round(floor * holdout.num_groups), holdout.num_groups)
+        estimate = share_beside_floor(share, len(made), floor, (float(limits.low or 0), float(limits.high or 0)))
+        reading = (
+            f"{100 * share:.1f} % of the synthetic clinical rows {words}; of rows of patients who were never used, "
+            f"{100 * floor:.1f} % do."
+        )
+        records.append(_row_share(estimate, floor, synthetic.name, label, reading))
+    return records
+
+
+def _row_share(estimate: Estimate, floor: float | None, cohort: str, label: str, reading: str) -> MetricRecord:
+    what = label or "rows equal in all modelled columns"
+    how = "Newcombe interval that holds the floor's uncertainty" if label else "exact binomial interval"
     return MetricRecord.of(
         estimate,
-        cohort=synthetic.name,
+        cohort=cohort,
         family="privacy",
         name="exact_rows_share",
         better="lower",
-        dimensions={"view": "table"},
+        dimensions={"view": "table", **({"label": label} if label else {})},
         floor=floor,
         ceiling=1.0,
-        reading=(
-            f"{100 * float(found.mean()):.1f} % of the synthetic clinical rows equal a training row in every column; "
-            f"of rows of patients who were never used, {100 * floor:.1f} % do."
-        ),
-        estimator="share of rows equal in all modelled columns, exact binomial interval; floor: holdout rows",
+        reading=reading,
+        estimator=f"share of {what}, {how}; floor: holdout rows",
     )
 
 
@@ -123,7 +166,10 @@ def _distance_record(estimate: Estimate, floor: float, cohort: str, metric: str,
             f"The median {what} ({view}) is {estimate.value:.2f} for synthetic records and {floor:.2f} for real "
             "patients who were never used; clearly below would point to copies. A diagnostic, not a proof."
         ),
-        estimator=f"median over synthetic records, bootstrap, {NUM_REPLICATES} replicates; floor: holdout patients",
+        estimator=(
+            f"median over synthetic records, bootstrap, {NUM_REPLICATES} replicates; floor: holdout patients; a "
+            "diagnostic: no ceiling, since records of no use can lie as far away as one likes"
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["exact_rows"]
+__all__ = ["exact_rows", "nearly_exact_rows"]
 
 
 def exact_rows(candidates: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -32,3 +32,22 @@ def exact_rows(candidates: np.ndarray, training: np.ndarray) -> np.ndarray:
         )
     known = {tuple(row) for row in training.tolist()}
     return np.fromiter((tuple(row) in known for row in candidates.tolist()), dtype=bool, count=len(candidates))
+
+
+def nearly_exact_rows(candidates: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Return which candidate rows equal a training row in all columns but at most one, shape ``(rows1,)``, bool.
+
+    Finds copies behind one jittered or blanked value, and more coincidences: compare with held-out patients.
+
+    Args and errors as in :func:`exact_rows`.
+
+    Example:
+        >>> nearly_exact_rows(np.array([["m", "61", "PA"]]), np.array([["m", "60", "PA"]]))
+        array([ True])
+    """
+    candidates, training = np.asarray(candidates), np.asarray(training)
+    found = exact_rows(candidates, training)
+    for column in range(candidates.shape[1]):
+        kept = np.arange(candidates.shape[1]) != column
+        found |= exact_rows(candidates[:, kept], training[:, kept])
+    return found

@@ -125,6 +125,8 @@ def test_a_large_bank_is_cut_to_what_is_near(phantom, monkeypatch):
     findings = copy_metrics(*phantom[:2], side, seed=0)
     record = find_record(findings.metrics, "synthetic", "copies_share", measure="pixels")
     assert record.n == 30
+    assert "30 synthetic images drawn at random" in record.note
+    assert "60 training images" in record.note
     for pair in findings.drawings["copies"][:3]:
         assert pair["train"] == picked[pair["synthetic"]]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from monai_hybridsynth.evaluation.column_views import row_texts
 from monai_hybridsynth.evaluation.nearness import closest_training_rows, nearness_metrics
 from monai_hybridsynth.evaluation.verdict import find_record
 
@@ -60,3 +61,30 @@ def test_the_closest_training_record_is_found(sides):
     distances, indices = closest_training_rows(sides[0].features[[7, 3]] + 1e-3, sides[0].features)
     assert indices.tolist() == [7, 3]
     assert (distances < 0.01).all()
+
+
+def test_rows_of_one_patient_and_rows_off_in_one_column_are_counted(sides, judged):
+    fresh = judged("synthetic", 100, 3, name="c")
+    mixed = fresh.table.copy()
+    mixed.iloc[:20] = sides[0].table.drop(columns="patient_id").iloc[:20].to_numpy()
+    mixed.loc[:9, "age"] = mixed.loc[:9, "age"] + 0.125
+    side = replace(fresh, cohort=replace(fresh.cohort, table=mixed))
+    records = nearness_metrics(*sides, side, seed=0)
+    whole = find_record(records, "c", "exact_rows_share")
+    assert whole.value == pytest.approx(0.1)
+    assert "rows of 5 of 75 training patients" in whole.reading
+    assert find_record(records, "c", "exact_rows_share", label="rows of one patient alone").value == pytest.approx(0.1)
+    near = find_record(records, "c", "exact_rows_share", label="all columns but one")
+    made, other, real = (row_texts(cohort.cohort.schema, cohort.table) for cohort in (side, sides[1], sides[0]))
+    shares = [np.mean([any((row != known).sum() <= 1 for known in real) for row in rows]) for rows in (made, other)]
+    assert (near.value, near.floor) == pytest.approx(tuple(shares))
+    assert near.low < near.value < near.high
+
+
+def test_distances_say_that_they_are_diagnostics_without_a_ceiling(sides, judged):
+    records = nearness_metrics(*sides, judged("synthetic", 50, 3, name="c"), seed=0)
+    for name in ("dcr_median", "nndr_median"):
+        record = find_record(records, "c", name, view="record")
+        assert record.ceiling is None
+        assert "no ceiling" in record.estimator
+        assert "diagnostic" in record.reading

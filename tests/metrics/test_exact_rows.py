@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_hybridsynth.metrics import exact_rows
+from monai_hybridsynth.metrics.exact_rows import exact_rows, nearly_exact_rows
 
 
 def test_only_rows_equal_in_every_column_are_found():
@@ -23,3 +23,11 @@ def test_no_candidates():
 def test_other_columns_are_refused():
     with pytest.raises(ValueError, match="clinical columns of both"):
         exact_rows(np.array([["a"]]), np.array([["a", "b"]]))
+
+
+def test_all_columns_but_one_by_a_loop():
+    rng = np.random.default_rng(0)
+    candidates, training = rng.integers(0, 4, (60, 5)).astype(str), rng.integers(0, 4, (40, 5)).astype(str)
+    expected = [any((row != other).sum() <= 1 for other in training) for row in candidates]
+    assert 5 < sum(expected) < 55
+    assert nearly_exact_rows(candidates, training).tolist() == expected
