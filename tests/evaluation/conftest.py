@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from monai_hybridsynth.data import (
 from monai_hybridsynth.data import draw_images as draw_phantom_images
 from monai_hybridsynth.data import draw_rows as draw_phantom_rows
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, row_groups
-from monai_hybridsynth.features import RandomConvolutionFeatures
+from monai_hybridsynth.features import PixelPCA, RandomConvolutionFeatures
 
 NUM_FEATURES = 12
 
@@ -147,3 +148,29 @@ def joined_side(rows_of: JudgedCohort, rows: np.ndarray, images_of: JudgedCohort
 def phantoms() -> SimpleNamespace:
     """Return what makes phantom cohorts in memory and joins rows of one to images of another."""
     return SimpleNamespace(draw=phantom_side, join=joined_side, of=side_of)
+
+
+@pytest.fixture(scope="session")
+def pictured(judged) -> Callable[..., JudgedCohort]:
+    """Return a function that draws a cohort in memory with grainy images of 32 pixels and their texture.
+
+    ``change`` takes and returns uint8 pixels ``(N, 1, 32, 32)``; the judge's features follow the changed images.
+    """
+    texture = RandomConvolutionFeatures()
+    judge = PixelPCA(10).fit(_grainy(judged("train", 120, 1), 1).float().div(127.5) - 1)
+
+    def draw(role: str, count: int, seed: int, *, change: Callable | None = None, name: str | None = None):
+        side = judged(role, count, seed, name=name)
+        pixels = _grainy(side, seed).numpy()
+        pixels = pixels if change is None else change(pixels)
+        images = torch.from_numpy(pixels).float().div(127.5) - 1
+        features, spaces = judge(images).double().numpy(), {"texture": texture(images).double().numpy()}
+        return replace(side, features=features, pixels=pixels, spaces=spaces)
+
+    return draw
+
+
+def _grainy(side: JudgedCohort, seed: int) -> torch.Tensor:
+    smooth = draw_images(side.table, side.features, size=32)
+    grain = np.random.default_rng(seed).normal(scale=6, size=smooth.shape)
+    return torch.from_numpy(np.clip(smooth + grain, 0, 255).astype(np.uint8))
