@@ -9,11 +9,11 @@ from monai_hybridsynth.evaluation.metric_record import MetricRecord
 
 __all__ = ["link_state", "pairing_direction", "with_directions"]
 
-# An agreement below this, with an interval that includes 0, is what shuffled cohorts score.
-LOST = 0.3
+# What lies this near to 1 is no difference that matters, however narrow its interval.
+MATERIAL = 0.1
 SENTENCES = {
     "kept": "the pairing is kept",
-    "lost": "the pairing is lost: image and row do no better than shuffled ones",
+    "lost": "the pairing is lost: as far as can be told, image and row do no better than shuffled ones",
     "blurred": (
         "the pairing is weakened: what synthetic images show of it is right, but they show it less plainly than real "
         "ones (a blur)"
@@ -33,13 +33,11 @@ SENTENCES = {
 
 def link_state(value: float, low: float, high: float) -> str:
     """Return what one agreement and its interval say: lost, weak, kept, exaggerated or open."""
-    if low > 1:
-        return "exaggerated"
-    if value < LOST and low <= 0 and high < 1:
-        return "lost"
-    if high < 1:
-        return "weak"
-    return "kept" if low > 0 else "open"
+    if low <= 0:
+        return "lost" if high < 1 else "open"
+    if abs(value - 1) <= MATERIAL or low <= 1 <= high:
+        return "kept"
+    return "exaggerated" if value > 1 else "weak"
 
 
 def pairing_direction(forward: MetricRecord, reverse: MetricRecord) -> str:

@@ -35,6 +35,10 @@ def test_one_interval_says_one_thing(state):
     assert link_state(*STATES[state]) == state
 
 
+def test_what_is_sure_but_tiny_does_not_matter():
+    assert link_state(0.95, 0.92, 0.98) == link_state(1.03, 1.01, 1.05) == "kept"
+
+
 @pytest.mark.parametrize(
     ("forward", "reverse", "expected"),
     [
