@@ -74,6 +74,9 @@ def row_caption(schema: RecordSchema, row: pd.Series) -> tuple[str, ...]:
         if pd.isna(value):
             continue
         field = schema[name]
+        if field.is_numeric and not np.isfinite(float(value)):
+            texts.append(f"{name}: below detection")
+            continue
         text = f"{float(value):.4g}" if field.is_numeric else str(value).replace(field.separator or "|", ", ")
         unit = {"a": "years", "d": "days", "1": ""}.get(field.unit or "", field.unit or "")
         texts.append(f"{name}: {text}{' ' + unit if unit else ''}")

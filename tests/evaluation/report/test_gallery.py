@@ -33,6 +33,7 @@ def test_pictures_show_the_rows_that_were_asked_for(train, schema, tmp_path):
 def test_captions_name_targets_first_with_units_and_leave_missing_values_out(schema):
     row = pd.Series({"sex": "m", "age": 60.4, "labels": "wet|dry", "crp": np.nan, "smoker": "no"})
     assert row_caption(schema, row) == ("sex: m", "age: 60.4 years", "labels: wet, dry", "smoker: no")
+    assert "crp: below detection" in row_caption(schema, row.replace({np.nan: -np.inf}))
 
 
 def test_the_closest_pair_of_a_cohort_with_itself_is_every_record_and_itself(train, tmp_path):

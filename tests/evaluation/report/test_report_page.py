@@ -48,7 +48,7 @@ def test_seventy_long_columns_fit_on_a_phone_and_absent_drawings_leave_no_hole(b
     browser.open(page, width=360)
     assert browser.evaluate(SIDEWAYS) == 0
     assert browser.errors() == []
-    assert browser.evaluate("document.querySelectorAll('#agreement-forward .ytick').length") == 71
+    assert browser.evaluate("document.querySelectorAll('#agreement-forward .ytick text').length") == 71
     drawn = browser.evaluate(DRAWN)
     assert "agreement-reverse" in drawn
     assert not {"spectrum", "tsne", "membership-roc"} & set(drawn)
