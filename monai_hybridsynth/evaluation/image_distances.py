@@ -40,6 +40,8 @@ _READINGS = {
     "coverage": "{where}{percent} of the real images have a synthetic one close by; other real patients reach "
     "{floor:.0%}. A low share means that kinds of images are missing.",
 }
+_SHARES = ("precision", "recall", "coverage")
+_CAUTIONS = {"recall": "widely scattered images have far neighbours and reach many real ones: read beside coverage"}
 _WHERE = {
     "judge": "In the judge's features ",
     "texture": "In texture ",
@@ -140,9 +142,7 @@ def distance_records(
                 ceiling=0.0 if is_distance else (1.0 if name in _SHARES else None),
                 estimator="; ".join(filter(None, [what, how, "" if name != "density" else "no best value exists"])),
                 reading=reading[0].upper() + reading[1:],
+                note=_CAUTIONS.get(name, "") if estimate.estimable else "",
             )
         )
     return records
-
-
-_SHARES = ("precision", "recall", "coverage")

@@ -14,11 +14,15 @@ __all__ = ["dropped_categories", "kept_categories"]
 
 # A category is called dropped only if a faithful cohort of that size would lack it by chance in fewer cases than this.
 CHANCE = 0.05
+# Of rarer categories a release should say nothing: they would point to single patients.
+MINIMUM_PATIENTS = 5
 MAXIMUM_NAMED = 12
 
 
 def dropped_categories(train: JudgedCohort, other: JudgedCohort, column: str) -> tuple[list[str], int]:
     """Return the training categories of a column that the other cohort surely dropped, and how many it could drop.
+
+    Categories of very few patients are left out: a release should not hold them.
 
     Args:
         train: real training cohort; a category's share is that of its patients.
@@ -30,8 +34,10 @@ def dropped_categories(train: JudgedCohort, other: JudgedCohort, column: str) ->
     there = set().union(*_level_sets(other, field)) if len(other) else set()
     dropped, testable = [], 0
     for level in sorted(set().union(*levels) if levels else set()):
-        share = float(np.average([level in found for found in levels], weights=train.weights))
-        if (1 - share) ** other.num_groups < CHANCE:
+        holders = np.array([level in found for found in levels])
+        share = float(np.average(holders, weights=train.weights))
+        patients = len(np.unique(train.groups[holders]))
+        if patients >= MINIMUM_PATIENTS and (1 - share) ** other.num_groups < CHANCE:
             testable += 1
             dropped += [] if level in there else [level]
     return dropped, testable
@@ -81,13 +87,13 @@ def _record(column: str | None, lost: Losses, other: Losses, cohort: str) -> Met
         floor=floor,
         ceiling=1.0,
         estimator=(
-            "share of training categories and labels that some synthetic record has, among those that a faithful "
-            f"cohort of its size would lack with a chance below {100 * CHANCE:.0f} %; exact binomial interval over "
-            "categories (n); floor: the same of held-out patients"
+            f"share of training categories and labels of at least {MINIMUM_PATIENTS} patients that some synthetic "
+            "record has, among those that a faithful cohort of its size would lack with a chance below "
+            f"{100 * CHANCE:.0f} %; exact binomial interval over categories (n); floor: the same of held-out patients"
         ),
         reading=(
-            f"No synthetic record has {shown}, which real patients have."
+            f"No synthetic record has {shown}, which at least {MINIMUM_PATIENTS} real patients have."
             if named
-            else "Every category that real patients have is found among the synthetic records."
+            else f"Every category that at least {MINIMUM_PATIENTS} real patients have is found in some synthetic record."
         ),
     )

@@ -30,7 +30,9 @@ def test_strangers_keep_everything(sides):
     assert record.value == record.floor == 1
 
 
-def test_a_rare_category_is_not_asked_of_few_records(sides, judged):
-    sides[0].table.loc[0, "smoker"] = "pipe"
-    assert dropped_categories(sides[0], sides[2], "smoker") == ([], 3)
-    assert dropped_categories(sides[0], judged("synthetic", 2000, 3), "smoker") == (["pipe"], 4)
+def test_a_rare_category_is_neither_asked_of_few_records_nor_where_it_names_patients(sides, judged):
+    sides[0].table.loc[[0, 2, 4, 6], "smoker"] = "pipe"
+    assert dropped_categories(sides[0], sides[2], "smoker") == ([], 3), "four patients"
+    sides[0].table.loc[[8, 10], "smoker"] = "pipe"
+    assert dropped_categories(sides[0], sides[2], "smoker") == (["pipe"], 4)
+    assert dropped_categories(sides[0], judged("synthetic", 40, 3), "smoker") == ([], 3), "missing by chance"

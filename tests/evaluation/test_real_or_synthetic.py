@@ -13,28 +13,28 @@ CLASSIFIERS = ("linear", "boosted", "network")
 
 @pytest.fixture(scope="module")
 def sides(pictured):
-    return pictured("train", 200, 1), pictured("holdout", 100, 2)
+    return pictured("train", 160, 1), pictured("holdout", 80, 2)
 
 
 @pytest.fixture(scope="module")
 def strangers(sides, pictured):
-    return real_or_synthetic(*sides, pictured("synthetic", 300, 3, name="c"), seed=0)
+    return real_or_synthetic(*sides, pictured("synthetic", 240, 3, name="c"), seed=0)
 
 
 def test_nobody_tells_strangers_from_training_patients(strangers):
     for classifier in CLASSIFIERS:
         record = find_record(strangers, "c", "real_or_synthetic_auroc", classifier=classifier)
         assert record.low <= max(record.floor, 0.5)
-        assert abs(record.value - 0.5) < 0.15
+        assert abs(record.value - 0.5) < 0.2
         assert record.ceiling == 0.5
-        assert record.n == 100
+        assert record.n == 80
 
 
 def test_blur_is_told_by_every_classifier(sides, pictured):
     def blur(pixels):
         return gaussian_filter(pixels.astype(float), (0, 0, 1, 1)).astype(np.uint8)
 
-    records = real_or_synthetic(*sides, pictured("synthetic", 200, 3, change=blur, name="c"), seed=0)
+    records = real_or_synthetic(*sides, pictured("synthetic", 160, 3, change=blur, name="c"), seed=0)
     values = {record.dimensions["classifier"]: record.value for record in records}
     assert values["linear"] > 0.95
     assert values["boosted"] > 0.95
@@ -50,13 +50,14 @@ def test_images_of_one_patient_never_stand_on_both_sides(pictured):
     assert find_record(records, "c", "real_or_synthetic_auroc", classifier="boosted").value < 0.75
 
 
-def test_the_global_seed_is_left_alone_and_results_are_the_same_again(sides, pictured, strangers):
+def test_the_global_seed_is_left_alone_and_results_are_the_same_again(pictured):
+    sides = pictured("train", 40, 1), pictured("holdout", 20, 2), pictured("synthetic", 40, 3, name="c")
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    again = real_or_synthetic(*sides, pictured("synthetic", 300, 3, name="c"), seed=0)
+    first = real_or_synthetic(*sides, seed=0)
     assert torch.rand(1) == expected
-    assert [record.value for record in again] == [record.value for record in strangers]
+    assert [record.value for record in real_or_synthetic(*sides, seed=0)] == [record.value for record in first]
 
 
 def test_without_pixels_only_the_network_is_silent(judged):
