@@ -94,6 +94,6 @@ def _record(column: str | None, lost: Losses, other: Losses, cohort: str) -> Met
         reading=(
             f"No synthetic record has {shown}, which at least {MINIMUM_PATIENTS} real patients have."
             if named
-            else f"Every category that at least {MINIMUM_PATIENTS} real patients have is found in some synthetic record."
+            else f"Every category that at least {MINIMUM_PATIENTS} real patients have is in some synthetic record."
         ),
     )
