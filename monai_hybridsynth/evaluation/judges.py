@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,13 @@ def choose_judges(
     if encoder is not None:
         network = load_generator_encoder(encoder, in_channels=train.schema.image.channels)
         spaces["encoder"] = network.fit(_training_images(train, MAXIMUM_FITTED_IMAGES, spatial_size=spatial_size)[0])
-    trained = None
-    if supervised or _text(features) == SUPERVISED:
-        trained = train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed)
-        if supervised:
-            spaces[SUPERVISED] = trained
-    if trained is not None and _text(features) == SUPERVISED:
-        return Judges(trained, spaces)
+    if _text(features) == SUPERVISED:
+        return Judges(train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed), spaces)
+    if supervised:
+        try:
+            spaces[SUPERVISED] = train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed)
+        except ValueError as error:  # nobody asked for it by name: the evaluation is complete without it
+            warnings.warn(f"no space {SUPERVISED!r}: {error}", stacklevel=2)
     return Judges(_judge(features, train, spatial_size=spatial_size), spaces)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_supervised_features_are_trained_once_and_noted(train, tmp_path, monkeyp
     second = choose(None, train, supervised=True, notes=notes)
     assert isinstance(second.judge, PixelPCA)
     assert digest_network(second.spaces["supervised"]) == digest_network(first.judge)
+
+
+def test_too_few_patients_train_no_judge(train):
+    few = replace(train, table=train.table.head(10), image_paths=train.image_paths[:10])
+    with pytest.raises(ValueError, match="cannot train features on 5 patients"):
+        choose("supervised", few)
+    with pytest.warns(UserWarning, match="no space 'supervised'"):
+        assert set(choose(None, few, supervised=True).spaces) == {"texture"}
 
 
 def test_the_trained_judge_sees_training_patients_only(train, monkeypatch):
