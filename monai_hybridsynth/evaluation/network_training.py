@@ -21,9 +21,23 @@ from monai_hybridsynth.evaluation.occlusion_agreement import agreement_record, m
 from monai_hybridsynth.evaluation.prediction_targets import target_matrix
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, ScoreTable
 from monai_hybridsynth.evaluation.train_on_synthetic import UtilitySides, utility_sides
-from monai_hybridsynth.evaluation.utility_records import ARMS, REAL, ArmKey, UtilityOutcome, UtilityWriter
+from monai_hybridsynth.evaluation.utility_records import (
+    ARMS,
+    REAL,
+    ArmKey,
+    UtilityOutcome,
+    UtilityWriter,
+    label_dimension,
+    ratio_record,
+)
 from monai_hybridsynth.features import SupervisedFeatures
-from monai_hybridsynth.metrics import bootstrap_weights, weighted_auroc, weighted_average_precision, weighted_r2
+from monai_hybridsynth.metrics import (
+    Estimate,
+    bootstrap_weights,
+    weighted_auroc,
+    weighted_average_precision,
+    weighted_r2,
+)
 from monai_hybridsynth.metrics.map_agreement import map_agreement
 
 __all__ = ["estimated_seconds", "network_findings", "occlusion_maps"]
@@ -67,21 +81,34 @@ def network_findings(train: JudgedCohort, holdout: JudgedCohort, synthetic: Judg
         seed: the first seed.
     """
     sides = utility_sides(train, holdout, synthetic, seed=seed)
-    if not sides.outcomes or any(not len(cohort.pixels) for cohort in sides.cohorts):
+    if not sides.outcomes:
         return Findings([])
+    if any(not len(cohort.pixels) for cohort in sides.cohorts):
+        return _absent("no pixels were kept, so no network can be trained", sides)
     training, _, made = (_material(cohort, sides.outcomes) for cohort in sides.cohorts)
     seconds = estimated_seconds(training, made)
     message = f"networks: {len(ARMS)} arms x {NUM_SEEDS} seeds take at most about {max(1, round(seconds / 60))} minutes"
     logger.info(message)
     tqdm.write(message)
     binary = np.array([outcome.target.is_binary for outcome in sides.outcomes])
-    networks = [_networks(training, made, binary, seed=seed + repeat) for repeat in range(NUM_SEEDS)]
+    try:
+        networks = [_networks(training, made, binary, seed=seed + repeat) for repeat in range(NUM_SEEDS)]
+    except ValueError as error:  # too few patients or pixels to train on: said, not raised
+        return _absent(str(error), sides)
     records = _score_records(sides, networks, seed=seed)
     main = main_outcome(sides.outcomes)
     if main is None:
         return Findings(records)
     agreement, drawings = _map_agreement(sides, networks, main, training.images.mean(0), seed=seed)
     return Findings([*records, agreement], {"occlusion": drawings})
+
+
+def _absent(reason: str, sides: UtilitySides) -> Findings:
+    dimensions = {"volume": sides.volume, "predictor": "network", "input": "image"}
+    target = sides.outcomes[0].target
+    return Findings(
+        [ratio_record(Estimate.absent(reason), sides.cohort, target, {**dimensions, **label_dimension(target)})]
+    )
 
 
 def _material(cohort: JudgedCohort, outcomes: list[UtilityOutcome]) -> _Material:

@@ -144,7 +144,8 @@ def agreement_record(
     estimates = {name: _mean_estimate(found, groups, seed=seed) for name, found in means.items()}
     ceiling, floor, value = estimates["ceiling"], estimates["floor"], estimates["value"]
     if ceiling.low is None or not ceiling.low > 0:
-        return _absent("two models trained on real patients do not agree with each other either", cohort, outcome)
+        reason = "two models trained on real patients do not agree with each other either"
+        return _record(Estimate.absent(reason), cohort, outcome, dimensions, estimator, "-")
     reading = (
         f"What a model of {outcome_words(outcome.target)} trained on synthetic records looks at in real images "
         f"correlates {value.value or 0:.2f} with what one trained on real records looks at; two trained on real "

@@ -43,6 +43,7 @@ __all__ = ["UtilitySides", "encoded_rows", "utility_findings", "utility_sides"]
 
 # Beside the whole cohort, these multiples of the training cohort's records are drawn from it.
 VOLUMES = (1.0, 2.0, 5.0)
+IMAGE = {"predictor": "linear", "input": "image"}
 MOST_BOOSTED_LABELS = 2
 BOOSTED_REPLICATES = 1000
 FINE_TUNED = (
@@ -155,20 +156,17 @@ def utility_findings(
         num_replicates: bootstrap samples.
     """
     sides = utility_sides(train, holdout, synthetic, seed=seed)
-    image = {"predictor": "linear", "input": "image"}
     if not sides.schema.target_names:
         absent = Estimate.absent("the schema names no target; prepare the cohort with --target to measure utility")
-        return Findings([ratio_record(absent, synthetic.name, None, {"volume": sides.volume, **image})])
+        return Findings([ratio_record(absent, synthetic.name, None, {"volume": sides.volume, **IMAGE})])
     if not sides.outcomes:
         return Findings(sides.absent)
     study = _ProbeStudy(sides, seed, num_replicates)
     found = study.images()
     records = [*sides.absent, *found.metrics, *study.kernel_images(), *study.tables()]
     for multiple in sides.missing:
-        reason = (
-            f"not estimable: the cohort has only {len(synthetic)} records, {multiple:g} times {len(train)} are needed"
-        )
-        records.append(ratio_record(Estimate.absent(reason), synthetic.name, None, {"volume": multiple, **image}))
+        reason = f"the cohort has only {len(synthetic)} records; {multiple:g} times {len(train)} are needed"
+        records += _absent(reason, synthetic.name, sides.outcomes[0].target, multiple, arms=("synthetic",))
     drawings = dict(found.drawings)
     main = main_outcome(sides.outcomes)
     if main is not None:
@@ -199,7 +197,9 @@ class _ProbeStudy:
         scorers: dict[ArmKey, dict[str, ArmScorer]] = {}
         subgroups = find_subgroups(self.sides.schema, self.sides.cohorts[1])
         for key in arms:
-            scorers[key] = dict(plain)
+            # Smaller volumes show how the main score grows; the rest is said once.
+            full = key == REAL or key[1] == self.sides.volume
+            scorers[key] = {name: score for name, score in plain.items() if full or name != "auprc"}
             if key in (REAL, ("synthetic", self.sides.volume)):
                 scorers[key] |= {group.name: _ranking(holdout, binary, group.rows) for group in subgroups}
             if arms[key].calibrated:
@@ -334,7 +334,9 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _absent(reason: str, cohort: str, target: PredictionTarget, volume: float) -> list[MetricRecord]:
+def _absent(
+    reason: str, cohort: str, target: PredictionTarget, volume: float, *, arms: Sequence[str] = ARMS
+) -> list[MetricRecord]:
     return [
         MetricRecord.of(
             Estimate.absent(reason),
@@ -342,9 +344,9 @@ def _absent(reason: str, cohort: str, target: PredictionTarget, volume: float) -
             family="utility",
             name="auroc" if target.is_binary else "r2",
             column=target.column,
-            dimensions={"arm": arm, "volume": 0.0 if arm == "real" else volume, **label_dimension(target)},
+            dimensions={"arm": arm, "volume": 0.0 if arm == "real" else volume, **IMAGE, **label_dimension(target)},
             estimator="ridge probes tested on holdout patients",
             reading="-",
         )
-        for arm in ARMS
+        for arm in arms
     ]

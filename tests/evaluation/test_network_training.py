@@ -26,6 +26,7 @@ def test_occlusion_of_a_linear_network_is_known():
     assert heat == pytest.approx(expected.numpy(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_are_trained_per_arm_and_the_time_is_told(judged, monkeypatch, caplog):
     monkeypatch.setattr(network_training, "MAX_EPOCHS", 2)
     monkeypatch.setattr(network_training, "FEWEST_EPOCHS", 1)
@@ -46,7 +47,12 @@ def test_networks_are_trained_per_arm_and_the_time_is_told(judged, monkeypatch, 
     assert np.array(found.drawings["occlusion"][0]["real"]).shape == (8, 8)
 
 
-def test_without_pixels_nothing_is_trained(judged):
-    assert not network_findings(
-        judged("train", 60, 1), judged("holdout", 40, 2), judged("synthetic", 60, 3), seed=0
-    ).metrics
+def test_what_cannot_be_trained_is_said(judged, monkeypatch):
+    bare = [judged(role, 60, seed) for seed, role in enumerate(("train", "holdout", "synthetic"), 1)]
+    (record,) = network_findings(*bare, seed=0).metrics
+    assert record.value is None
+    assert "no pixels" in record.note
+    monkeypatch.setattr(network_training, "estimated_seconds", lambda *_: 0.0)
+    small = [replace(with_pixels(side, 1), pixels=np.zeros((60, 1, 8, 8), dtype=np.uint8)) for side in bare]
+    (record,) = network_findings(*small, seed=0).metrics
+    assert "needed" in record.note

@@ -31,7 +31,7 @@ def test_arms_inputs_and_volume_are_there(records):
         assert ("auprc", "sex", arm, "image", "kernel") in found
         assert ("r2", "age", arm, "both", "linear") in found
         assert ("auroc", "sex", arm, "table", "linear") in found
-    main = [r for r in records if "arm" in r.dimensions and r.dimensions["volume"] != 1.0]
+    main = [r for r in records if "arm" in r.dimensions and r.value is not None and r.dimensions["volume"] != 1.0]
     volumes = {r.dimensions["arm"]: r.dimensions["volume"] for r in main}
     assert volumes == {"real": 0.0, "synthetic": 2.0, "both": 2.0, "finetuned": 2.0}
 
@@ -94,3 +94,31 @@ def test_the_predicted_column_and_its_source_are_hidden(sides):
     without_age = encoded_rows(schema, (side,), without="age")[0].shape[1]
     assert without_old == without_age
     assert without_old <= everything - 2
+
+
+def test_volumes_are_drawn_from_the_cohort_or_said_to_be_missing(records):
+    ratios = [
+        r for r in records if r.name == "utility_ratio" and r.column == "sex" and r.dimensions["input"] == "image"
+    ]
+    assert {r.dimensions["volume"] for r in ratios if r.dimensions["predictor"] == "linear"} == {1.0, 2.0}
+    assert ratios[0].dimensions["volume"] == 2.0
+    (missing,) = [r for r in records if r.dimensions.get("volume") == 5.0]
+    assert missing.value is None
+    assert "only 600 records" in missing.note
+
+
+def test_adding_strangers_is_never_called_better_while_zero_is_inside(records):
+    gains = [r for r in records if r.name.endswith("_gain")]
+    assert {r.dimensions["arm"] for r in gains} == {"both", "finetuned"}
+    for gain in gains:
+        assert ("raises" in gain.reading and "neither" not in gain.reading) == (gain.low > 0)
+
+
+def test_calibration_is_given_with_its_curves(sides, judged):
+    found = utility_findings(*sides, judged("synthetic", 300, 3, name="c"), seed=0, num_replicates=4)
+    assert {r.dimensions["arm"] for r in found.metrics if r.name == "calibration_error"} == {
+        "real", "synthetic", "both", "finetuned",
+    }  # fmt: skip
+    curve = found.drawings["calibration"]["sex = m"]["real"]
+    assert len(curve["predicted"]) == len(curve["observed"]) > 1
+    assert curve["predicted"] == sorted(curve["predicted"])
