@@ -34,11 +34,11 @@ from monai_hybridsynth.features import SupervisedFeatures
 from monai_hybridsynth.metrics import (
     Estimate,
     bootstrap_weights,
+    map_agreement,
     weighted_auroc,
     weighted_average_precision,
     weighted_r2,
 )
-from monai_hybridsynth.metrics.map_agreement import map_agreement
 
 __all__ = ["estimated_seconds", "network_findings", "occlusion_maps"]
 
@@ -104,7 +104,7 @@ def network_findings(train: JudgedCohort, holdout: JudgedCohort, synthetic: Judg
 
 
 def _absent(reason: str, sides: UtilitySides) -> Findings:
-    dimensions = {"volume": sides.volume, "predictor": "network", "input": "image"}
+    dimensions: dict[str, str | float] = {"volume": sides.volume, "predictor": "network", "input": "image"}
     target = sides.outcomes[0].target
     return Findings(
         [ratio_record(Estimate.absent(reason), sides.cohort, target, {**dimensions, **label_dimension(target)})]

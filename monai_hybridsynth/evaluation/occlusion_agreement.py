@@ -12,8 +12,7 @@ from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties, patient_folds
 from monai_hybridsynth.evaluation.utility_records import UtilityOutcome, label_dimension, outcome_words
-from monai_hybridsynth.metrics import Estimate, bootstrap_estimate, record_weights
-from monai_hybridsynth.metrics.map_agreement import map_agreement
+from monai_hybridsynth.metrics import Estimate, bootstrap_estimate, map_agreement, record_weights
 
 __all__ = ["agreement_record", "main_outcome", "map_drawings", "probe_occlusion"]
 

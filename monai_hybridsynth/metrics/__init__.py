@@ -34,6 +34,7 @@ from monai_hybridsynth.metrics.exact_rows import exact_rows
 from monai_hybridsynth.metrics.frechet_distance import frechet_distance
 from monai_hybridsynth.metrics.half_samples import half_samples
 from monai_hybridsynth.metrics.kernel_distance import KernelDistanceMetric, kernel_distance
+from monai_hybridsynth.metrics.map_agreement import map_agreement
 from monai_hybridsynth.metrics.membership_attacks import (
     atypicality,
     closest_ratio_score,
@@ -95,6 +96,7 @@ __all__ = [
     "kernel_distance",
     "kolmogorov_smirnov_complement",
     "learned_attack",
+    "map_agreement",
     "match_score",
     "maximal_pixel_correlation",
     "missing_correlation",
