@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 MINIMUM_PATIENTS = 3
+# Draws of one record per held-out patient, over which a threshold is averaged.
+NUM_PICKS = 20
 
 
 def patient_scores(scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,9 +133,10 @@ def attack_true_positive_estimate(
     """Estimate the share of members that is found at a threshold which accuses a given share of non-members.
 
     The threshold is the non-members' j-th largest score out of n, j = rate (n + 1), interpolated: a random attacker
-    then finds exactly that rate on average, also where n is small; equal scores are ordered at random. The interval is
-    Clopper-Pearson's on patients, with fewer of them than there are: the uncertain threshold adds the variance of a
-    share among n + 2 non-members, or that seen when non-members are resampled, if it is larger.
+    then finds exactly that rate on average, also where n is small. Of each non-member a random record counts, averaged
+    over draws; equal scores are ordered at random. The interval is Clopper-Pearson's on patients, with fewer of them
+    than there are: the uncertain threshold adds the variance of a share among n + 2 non-members, or that seen when
+    non-members are resampled, if it is larger.
 
     Args as in :func:`attack_auroc_estimate`, and ``false_positive_rate`` between 0 and 1.
     """
@@ -148,13 +151,11 @@ def attack_true_positive_estimate(
     base = record_weights(groups)
     shares, variance = [], 0.0
     for place, rows in enumerate(_rows_of(parts)):
-        other = ~member[rows]
-        drawn = bootstrap_weights(groups[rows][other], num_replicates, seed=seed + place) * base[rows][other]
-        found = _found_shares(
-            scores[rows], member[rows], base[rows], np.vstack([base[rows][other], drawn]), false_positive_rate, seed
-        )
-        shares.append(found[0])
-        variance += float(found[1:].var()) / len(counts) ** 2
+        picked = _one_record_each(groups[rows], ~member[rows], NUM_PICKS + num_replicates, seed=seed + place)
+        picked[NUM_PICKS:] *= bootstrap_weights(groups[rows], num_replicates, seed=seed + place)
+        found = _found_shares(scores[rows], member[rows], base[rows], picked, false_positive_rate, seed)
+        shares.append(found[:NUM_PICKS].mean())
+        variance += float(found[NUM_PICKS:].var()) / len(counts) ** 2
     value = float(np.mean(shares))
     inflated = 1 + max(correlation, 0.0) * (len(counts) > 1)
     spread = value * (1 - value)
@@ -205,19 +206,29 @@ def _too_few(counts: np.ndarray) -> str:
     )
 
 
+def _one_record_each(groups: np.ndarray, wanted: np.ndarray, draws: int, *, seed: int) -> np.ndarray:
+    """Return draws of one record of each patient among the wanted rows, 0 or 1, float ``(draws, rows)``."""
+    rng = np.random.default_rng([seed, 3])
+    places = np.flatnonzero(wanted)
+    codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    picked = np.zeros((draws, len(groups)))
+    for draw in picked:
+        mixed = rng.permutation(places)
+        draw[mixed[np.unique(codes[mixed], return_index=True)[1]]] = 1.0
+    return picked
+
+
 def _found_shares(
     scores: np.ndarray, member: np.ndarray, base: np.ndarray, drawn: np.ndarray, rate: float, seed: int
 ) -> np.ndarray:
-    """Return the share of members above the threshold for weights of the non-members, shape ``(B,)``."""
+    """Return the share of members above the threshold set by each draw of non-members, shape ``(draws,)``."""
     # Ties in random order: who cannot tell must guess.
     order = np.lexsort((np.random.default_rng(seed).random(len(scores)), -scores))
     weights = np.where(member, base, 0.0)[order]
     above = np.cumsum(weights) / weights.sum()
-    is_other = ~member[order]
-    exceeded = np.concatenate([[0.0], above[is_other], [1.0]])
-    # Position of each non-member, in the sorted order, within the columns of ``drawn``.
-    column = np.cumsum(~member) - 1
-    passed = np.cumsum(drawn[:, column[order][is_other]], axis=1)
-    total = passed[:, -1:]
-    places = np.hstack([np.zeros_like(total), passed, total + 1])
-    return np.array([np.interp(rate * place[-1], place, exceeded) for place in places])
+    shares = []
+    for draw in drawn[:, order]:
+        there = draw > 0
+        places = np.concatenate([[0.0], np.cumsum(draw[there]), [draw.sum() + 1]])
+        shares.append(np.interp(rate * places[-1], places, np.concatenate([[0.0], above[there], [1.0]])))
+    return np.array(shares)
