@@ -197,11 +197,13 @@ def calibration_figures(cohorts: Sequence[str], drawings: Mapping[str, Mapping[s
                         "marker": {"symbol": ARM_SYMBOLS.get(arm, "circle"), "size": 7},
                     }
                 )
+        shown = [part for side in data[1:] for axis in "xy" for part in side[axis] if part is not None]
+        most = min(1.02, max([0.2, *shown]) * 1.1)
         layout = {
             "height": 340,
             "margin": {"l": 52, "r": 12, "t": 40, "b": 50},
-            "xaxis": {"title": {"text": "predicted"}, "range": [-0.02, 1.02]},
-            "yaxis": {"title": {"text": "observed in held-out patients"}, "range": [-0.02, 1.02]},
+            "xaxis": {"title": {"text": "predicted"}, "range": [-0.02, most]},
+            "yaxis": {"title": {"text": "observed in held-out patients"}, "range": [-0.02, most]},
             "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         }
         alt = f"Curves: share observed against share predicted for {target}, by training arm."
