@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,18 @@ def agreement_record(
         f"correlates {value.value or 0:.2f} with what one trained on real records looks at; two trained on real "
         f"records correlate {ceiling.value:.2f}."
     )
-    return _record(value, cohort, outcome, dimensions, estimator, reading, floor=floor.value, ceiling=ceiling.value)
+    above = value.low is not None and value.low > (ceiling.value or 0.0)
+    note = "above the ceiling: these records carry the chance of the training patients; read the privacy figures"
+    return _record(
+        replace(value, note=note if above else ""),
+        cohort,
+        outcome,
+        dimensions,
+        estimator,
+        reading,
+        floor=floor.value,
+        ceiling=ceiling.value,
+    )
 
 
 def _mean_estimate(values: np.ndarray, groups: np.ndarray, *, seed: int) -> Estimate:
