@@ -6,7 +6,7 @@ import numpy as np
 
 from monai_hybridsynth.transforms.published_statistics import weighted_quantile
 
-__all__ = ["LatentWhitening"]
+__all__ = ["LatentWhitening", "clip_outliers"]
 
 CLIP_SPREADS = 5.0
 PENALTIES = tuple(float(10**power) for power in np.arange(0.0, 4.6, 0.5))
@@ -51,7 +51,7 @@ class LatentWhitening:
             patients: one identifier per row.
             seed: of the folds that choose the ridge penalty.
         """
-        latents = _clip_outliers(np.asarray(latents, dtype=float), weights)
+        latents = clip_outliers(np.asarray(latents, dtype=float), weights)
         share = weights / weights.sum()
         self.mean_ = share @ latents
         centred = latents - self.mean_
@@ -104,7 +104,7 @@ class LatentWhitening:
             setattr(self, f"{name}_", np.ascontiguousarray(value, dtype=np.float32))
 
 
-def _clip_outliers(latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def clip_outliers(latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Limit every latent to five robust spreads around its median, so that no single image rules the covariance."""
     clipped = latents.copy()
     for column in range(latents.shape[1]):

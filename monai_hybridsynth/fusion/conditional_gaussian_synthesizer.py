@@ -1,0 +1,187 @@
+"""One joint Gaussian under the clinical row and the image's latents: any columns fixed, the rest drawn given them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
+from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
+from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
+from monai_hybridsynth.fusion.synthesizer import read_artifact, write_artifact
+from monai_hybridsynth.fusion.table_layout import TableLayout
+from monai_hybridsynth.fusion.underlying_table import read_underlying, underlying_columns
+from monai_hybridsynth.transforms.published_statistics import patient_weights
+
+if TYPE_CHECKING:
+    from monai_hybridsynth.data.record_schema import RecordSchema
+
+__all__ = ["ConditionalGaussianSynthesizer"]
+
+BLOCK = 4096
+CALIBRATION_ROWS = 20_000
+LARGEST_SCORE = 3.5
+
+
+class ConditionalGaussianSynthesizer:
+    """Learn records as cuts of one joint normal distribution; fix any columns and draw the others given them.
+
+    Numbers are quantile transforms of normal variables (a detection limit cuts off an end), binary and ordinal columns
+    are cut at thresholds, of three unordered categories or more the one with the largest margin is taken, a
+    multi-label column has a threshold per label, and a missing value is a variable of its own, so that a value may be
+    missing because of what the others are. The latents are written as principal components, at most one per four
+    patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
+    clinical variables on latents are ridges whose penalties are chosen on patients left out, so that a record's row
+    and image belong together as much as they do in patients that were not seen.
+
+    Fixed numbers and latents are conditioned on in closed form, fixed categories by Gibbs draws within their bounds.
+    An outcome that is rare can be drawn as often as wanted by fixing it, row by row where others shall vary.
+
+    The artifact holds quantiles, thresholds, one covariance and the latents' components; no row, and no category that
+    fewer than ``minimum_patients`` patients have.
+
+    Args:
+        latent_components: most principal components of the latents that take part; the rest is independent noise.
+        minimum_patients: patients that must share a category, and that each quantile stands for.
+
+    Example:
+        >>> synthesizer = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)
+        >>> synthesizer.sample(100, conditions={"sex": "F", "latent_000": 1.5}, seed=1)
+    """
+
+    def __init__(self, *, latent_components: int = 512, minimum_patients: int = 5) -> None:
+        if latent_components < 1:
+            raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
+        self.latent_components = latent_components
+        self.minimum_patients = minimum_patients
+
+    def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> ConditionalGaussianSynthesizer:
+        """Learn the joint table.
+
+        Args:
+            table: parsed clinical columns, ``latent_*`` columns and, for weighting only, ``patient_id``; ``(rows,
+                columns)``.
+            schema: of the clinical columns.
+            seed: the same table and seed give the same model.
+
+        Raises:
+            ValueError: if the table does not fit the schema, has missing latents or nothing that varies.
+        """
+        self.layout_, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=self.minimum_patients)
+        weights = patient_weights(patients)
+        values = {name: flat[name].to_numpy() for name in flat.columns}
+        ordinal = {name for name in self.layout_.encoder.names if schema[name].kind == "ordinal"}
+        self.columns_ = underlying_columns(
+            self.layout_.encoder, values, ordinal=ordinal, weights=weights, patients=patients
+        )
+        self.whitening_: LatentWhitening | None = None
+        scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
+        if latents.shape[1]:
+            self.whitening_ = LatentWhitening(self.latent_components, directions="principal").fit(
+                latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed
+            )
+            # As in the whitening itself: an extreme latent would reach every score that it is part of.
+            scores = self.whitening_.transform(clip_outliers(latents, weights))
+            scores = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
+            spreads = np.sqrt((self.whitening_.mixing_.astype(float) ** 2).sum(axis=0))[: scores.shape[1]]
+        if not self.columns_ and not latents.shape[1]:
+            raise ValueError("no column of the table varies; there is nothing to learn.")
+        regions = [column.region(values, fitting=True) for column in self.columns_]
+        empty = np.zeros((len(table), 0))
+        copula = fit_copula(
+            np.concatenate([empty, *[region.lower for region in regions]], axis=1),
+            np.concatenate([empty, *[region.upper for region in regions]], axis=1),
+            scores,
+            is_number=np.array([flag for column in self.columns_ for flag in column.is_number], dtype=bool),
+            spreads=spreads,
+            weights=weights,
+            patients=patients,
+            seed=seed,
+        )
+        # What the artifact keeps, so that sampling before and after saving agrees to the bit.
+        self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
+        self._calibrate()
+        return self
+
+    def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
+        """Draw records.
+
+        Args:
+            num_records: how many.
+            conditions: one value per column for all records, or a table with one row per record; clinical and latent
+                columns. Requested values are returned unchanged.
+            seed: the same seed gives the same records.
+
+        Returns:
+            the fitted table's clinical and latent columns, its order and dtypes.
+        """
+        if not hasattr(self, "copula_"):
+            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
+        if num_records < 1:
+            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        fixed = FixedColumns.read(conditions, self.layout_, num_records)
+        rng = np.random.default_rng(seed)
+        draws = ConditionalDraws(self.copula_, self.columns_, self.whitening_, self.layout_.latent_names, fixed)
+        parts = []
+        for start in range(0, num_records, BLOCK):
+            rows = np.arange(start, min(start + BLOCK, num_records))
+            parts.append(self._records(draws.draw(rows, rng), rng))
+        records = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+        return records if fixed is None else fixed.write_into(records)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
+        if not hasattr(self, "copula_"):
+            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance}
+        if self.whitening_ is not None:
+            arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
+        content: dict[str, Any] = {
+            "arguments": {"latent_components": self.latent_components, "minimum_patients": self.minimum_patients},
+            "layout": self.layout_.to_dict(),
+            "columns": [column.to_dict() for column in self.columns_],
+            "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
+        }
+        return write_artifact(folder, type(self).__name__, content, arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> ConditionalGaussianSynthesizer:
+        """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did."""
+        content, arrays = read_artifact(folder, cls.__name__)
+        synthesizer = cls(**content["arguments"])
+        synthesizer.layout_ = TableLayout.from_dict(content["layout"])
+        synthesizer.columns_ = [read_underlying(column) for column in content["columns"]]
+        synthesizer.copula_ = GaussianCopula(arrays["mean"], arrays["covariance"])
+        synthesizer.whitening_ = None
+        if content["num_scores"] is not None:
+            parts = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith("whitening.")}
+            synthesizer.whitening_ = LatentWhitening.from_arrays(parts, num_scores=content["num_scores"])
+        return synthesizer
+
+    def _calibrate(self) -> None:
+        """Let every column move its thresholds until what the model draws has the learned shares."""
+        size = sum(column.size for column in self.columns_)
+        part = GaussianCopula(self.copula_.mean[:size], self.copula_.covariance[:size, :size])
+        noise = np.random.default_rng(0).standard_normal((CALIBRATION_ROWS, size))
+        drawn = part.mean + noise @ part.root().T
+        start = 0
+        for column in self.columns_:
+            column.calibrate(drawn[:, start : start + column.size])
+            start += column.size
+
+    def _records(self, drawn: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+        """Return records from underlying variables ``(rows, clinical variables + scores)``."""
+        flat: dict[str, np.ndarray] = {}
+        start = 0
+        for column in self.columns_:
+            flat |= column.decode(drawn[:, start : start + column.size])
+            start += column.size
+        names = [part.name for part in self.layout_.encoder.flat_columns]
+        latents = np.zeros((len(drawn), 0))
+        if self.whitening_ is not None:
+            latents = self.whitening_.inverse(drawn[:, start:], rng)
+        return self.layout_.join(pd.DataFrame({name: flat[name] for name in names}, index=range(len(drawn))), latents)

@@ -1,0 +1,193 @@
+"""A joint Gaussian of underlying clinical variables and latent scores: fitted through cuts, conditioned exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
+
+__all__ = ["GaussianCopula", "fit_copula", "truncated_normal"]
+
+SWEEPS, FIRST_KEPT = 60, 20
+SMALLEST_VARIANCE = 1e-3
+
+
+@dataclass
+class GaussianCopula:
+    """A joint normal distribution of ``d`` clinical variables followed by ``m`` latent scores.
+
+    Attributes:
+        mean: shape ``(d + m,)``.
+        covariance: shape ``(d + m, d + m)``.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def root(self) -> np.ndarray:
+        """Return a matrix whose product with standard normals has the covariance."""
+        return _root(self.covariance)
+
+    def given(self, design: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return gain and covariance after observing ``design @ variables`` plus independent noise.
+
+        Args:
+            design: shape ``(observed, d + m)``.
+            noise: variances, shape ``(observed,)``; 0 for an exact value.
+
+        Returns:
+            the gain ``(d + m, observed)``, by which a surprise moves the mean, and the covariance that is left.
+        """
+        cross = self.covariance @ design.T
+        total = design @ cross + np.diag(noise + 1e-9)
+        gain = np.linalg.solve(total, cross.T).T
+        left = self.covariance - gain @ cross.T
+        return gain, (left + left.T) / 2
+
+
+def fit_copula(
+    lower: np.ndarray,
+    upper: np.ndarray,
+    scores: np.ndarray,
+    *,
+    is_number: np.ndarray,
+    spreads: np.ndarray,
+    weights: np.ndarray,
+    patients: np.ndarray,
+    seed: int,
+) -> GaussianCopula:
+    """Fit the joint normal by drawing what the data only bound: values behind categories, ties and gaps.
+
+    Data augmentation as in Hoff 2007 (https://arxiv.org/abs/math/0610937), with fixed thresholds in place of rank
+    bounds: in turn, every underlying variable is drawn given all others within its bounds, and moments are taken again.
+    # Differs from the paper: moments are shrunk estimates (correlations by Schaefer and Strimmer 2005), not posterior
+    draws, and averaged over the last sweeps. The scores, which are always known, do not take part in the draws; how the
+    clinical variables depend on them is a regression of its own (`regress_on_scores`).
+
+    Args:
+        lower: bounds of the clinical variables, ``(rows, d)``.
+        upper: the same from above; equal where a value is known, both infinite where it is missing.
+        scores: latent scores, uncorrelated and of unit variance under the weights, ``(rows, m)``.
+        is_number: which variables have a mean and a variance of their own; the others are standard normal, ``(d,)``.
+        spreads: standard deviations of the latents along each score, for the ridge, ``(m,)``.
+        weights: one per row, so that every patient counts once.
+        patients: one identifier per row.
+        seed: of the draws and folds.
+    """
+    rng = np.random.default_rng(seed)
+    share, count = weights / weights.sum(), len(np.unique(patients))
+    fit = _Sweeps(lower, upper, is_number, share, count, rng)
+    kept = []
+    for sweep in range(SWEEPS):
+        fit.sweep()
+        if sweep >= FIRST_KEPT:
+            kept.append((fit.mean, fit.covariance))
+    mean, covariance = (np.mean(parts, axis=0).round(3) for parts in zip(*kept, strict=True))
+    slopes = np.zeros((scores.shape[1], len(mean)))
+    if slopes.size:
+        known = (lower > -np.inf) | (upper < np.inf)
+        slopes = regress_on_scores(
+            expected_values(lower, upper), known, scores, spreads, weights=weights, patients=patients, seed=seed
+        ).round(3)
+    covariance, slopes = _consistent(covariance, slopes)
+    joint = np.block([[covariance, slopes.T], [slopes, np.eye(scores.shape[1])]])
+    return GaussianCopula(np.concatenate([mean, np.zeros(scores.shape[1])]), joint)
+
+
+class _Sweeps:
+    """The state of the augmentation: drawn values and the moments they are drawn from."""
+
+    def __init__(
+        self,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        is_number: np.ndarray,
+        share: np.ndarray,
+        count: int,
+        rng: np.random.Generator,
+    ) -> None:
+        size = lower.shape[1]
+        self.lower, self.upper, self.is_number = lower, upper, is_number
+        self.share, self.count, self.rng = share, count, rng
+        self.mean, self.covariance = np.zeros(size), np.eye(size)
+        self.open = [column for column in range(size) if (lower[:, column] < upper[:, column]).any()]
+        self.z = truncated_normal(np.zeros_like(lower), np.ones(size), lower, upper, rng)
+
+    def sweep(self) -> None:
+        """Draw every bounded variable once, then take the moments."""
+        precision = np.linalg.inv(_floor(self.covariance))
+        residual = self.z - self.mean
+        for column in self.open:
+            push = residual[:, column] - residual @ precision[:, column] / precision[column, column]
+            spread = np.sqrt(1 / precision[column, column])
+            lower, upper = self.lower[:, column], self.upper[:, column]
+            self.z[:, column] = truncated_normal(self.mean[column] + push, spread, lower, upper, self.rng)
+            residual[:, column] = self.z[:, column] - self.mean[column]
+        self._take_moments()
+
+    def _take_moments(self) -> None:
+        """Estimate mean, covariance and slopes from the drawn values."""
+        mean = self.share @ self.z
+        centred = self.z - mean
+        covariance = (centred * self.share[:, None]).T @ centred
+        scale = np.where(self.is_number, 1.0, 1 / np.sqrt(np.maximum(np.diag(covariance), 1e-6)))
+        covariance = covariance * scale * scale[:, None]
+        self.mean = np.where(self.is_number, mean, 0.0)
+        self.covariance = _shrunk(covariance, self.count)
+
+
+def truncated_normal(
+    mean: np.ndarray, spread: np.ndarray | float, lower: np.ndarray, upper: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw normal values between limits, also far out in a tail; equal limits are returned as they are."""
+    low, high = (lower - mean) / spread, (upper - mean) / spread
+    # The normal distribution function keeps its precision on the left only.
+    flip = low > 0
+    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+    bottom, top = ndtr(low), ndtr(high)
+    drawn = ndtri(bottom + (top - bottom) * rng.random(np.shape(mean)))
+    drawn = np.clip(np.where(np.isfinite(drawn), drawn, np.where(np.isfinite(high), high, low)), low, high)
+    return np.clip(mean + spread * np.where(flip, -drawn, drawn), lower, upper)
+
+
+def _shrunk(covariance: np.ndarray, count: int) -> np.ndarray:
+    """Shrink correlations towards zero by the share of their squares that is noise in ``count`` patients.
+
+    Source: Schaefer and Strimmer 2005, doi 10.2202/1544-6115.1175, target D, with the variance of a normal correlation.
+    """
+    spread = np.sqrt(np.maximum(np.diag(covariance), SMALLEST_VARIANCE))
+    correlation = covariance / spread / spread[:, None]
+    apart = correlation[~np.eye(len(correlation), dtype=bool)]
+    noise = ((1 - np.clip(apart, -1, 1) ** 2) ** 2).sum() / max(count - 1, 1)
+    keep = 1 - float(np.clip(noise / max((apart**2).sum(), 1e-12), 0.0, 1.0)) if len(apart) else 1.0
+    correlation = keep * correlation
+    np.fill_diagonal(correlation, 1.0)
+    return correlation * spread * spread[:, None]
+
+
+def _floor(covariance: np.ndarray) -> np.ndarray:
+    """Return the covariance with every eigenvalue at least a thousandth."""
+    if not len(covariance):
+        return covariance
+    values, axes = np.linalg.eigh((covariance + covariance.T) / 2)
+    if values[0] >= SMALLEST_VARIANCE:
+        return covariance
+    return (axes * np.maximum(values, SMALLEST_VARIANCE)) @ axes.T
+
+
+def _consistent(covariance: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Make what is left of the clinical variables given the scores a covariance, their variances kept."""
+    total = _floor(covariance - slopes.T @ slopes) + slopes.T @ slopes
+    scale = np.sqrt(np.diag(covariance) / np.diag(total))
+    return total * scale * scale[:, None], slopes * scale
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return a square root of a covariance that may be singular."""
+    if not len(covariance):
+        return covariance
+    values, axes = np.linalg.eigh(covariance)
+    return axes * np.sqrt(np.maximum(values, 0.0))

@@ -1,0 +1,149 @@
+"""Regression of underlying variables on latent scores, sized so that it holds for other patients."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr
+
+__all__ = ["expected_values", "regress_on_scores"]
+
+FOLDS = 10
+FEWEST_PATIENTS = 10
+PENALTIES = 10.0 ** np.arange(1.0, 4.1, 0.25)
+# How much the scale of a regression differs between columns, a standard deviation.
+SCALE_SPREAD = 0.3
+
+
+def expected_values(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Return the expectation of a standard normal variable between limits; equal limits are returned as they are."""
+    # On the right side the normal distribution function has no precision left, so it is mirrored.
+    flip = lower > 0
+    low, high = np.where(flip, -upper, lower), np.where(flip, -lower, upper)
+    mass = np.maximum(ndtr(high) - ndtr(low), 1e-300)
+    found = (np.exp(-0.5 * low**2) - np.exp(-0.5 * high**2)) / np.sqrt(2 * np.pi) / mass
+    found = np.clip(found, low, high)
+    return np.where(lower == upper, lower, np.where(flip, -found, found))
+
+
+def regress_on_scores(
+    expected: np.ndarray,
+    known: np.ndarray,
+    scores: np.ndarray,
+    spreads: np.ndarray,
+    *,
+    weights: np.ndarray,
+    patients: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Regress underlying normal variables on scores.
+
+    A ridge on the latents gives each direction; its penalty is chosen on patients left out, half by the variable itself
+    and half by all of them, because the choice for a rare category alone would be noise. Its length is that of least
+    squares, scaled down to what predicts patients left out best, again drawn towards the scale of all. At last a
+    variable that is only known between limits is brought to its own scale: an expected value covaries with the scores
+    as the variable does, times the variance of the expected value (as a biserial correlation corrects a point-biserial
+    one).
+
+    Args:
+        expected: expected underlying variables, by `expected_values`, ``(rows, d)``.
+        known: in which rows a variable is known or bounded, ``(rows, d)``; the others do not count.
+        scores: uncorrelated scores of unit variance, ``(rows, m)``.
+        spreads: standard deviations of the latents along each score, ``(m,)``.
+        weights: one per row, so that every patient counts once.
+        patients: one identifier per row.
+        seed: of the folds.
+
+    Returns:
+        slopes, shape ``(m, d)``.
+    """
+    prior = np.sqrt(spreads**2 / max(float((spreads**2).mean()), 1e-12))
+    unique, position = np.unique(patients.astype(str), return_inverse=True)
+    fold = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
+    size = expected.shape[1]
+    product, square, variance, count = (
+        np.zeros((len(PENALTIES), size)),
+        np.zeros((len(PENALTIES), size)),
+        *np.ones((2, size)),
+    )
+    patterns, member = np.unique(known, axis=1, return_inverse=True)
+    parts = []
+    for number in range(patterns.shape[1]):
+        rows, columns = np.flatnonzero(patterns[:, number]), np.flatnonzero(member.ravel() == number)
+        count[columns] = len(np.unique(position[rows]))
+        if count[columns[0]] < FEWEST_PATIENTS:
+            continue
+        part = _Part(
+            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], fold[rows], count[columns[0]]
+        )
+        parts.append((columns, part))
+        variance[columns] = part.variance
+        product[:, columns], square[:, columns] = part.held_out()
+    # What a constant cannot explain and the regression can, as a share of the variance.
+    gain = np.sign(product) * product**2 / np.maximum(square, 1e-12) / variance
+    chosen = (gain + gain.mean(axis=1, keepdims=True)).argmax(axis=0)
+    product, square = (table[chosen, np.arange(size)] for table in (product, square))
+    scale = _scales(product, square, variance, count)
+    slopes = np.zeros((scores.shape[1], size))
+    for columns, part in parts:
+        slopes[:, columns] = prior[:, None] * part.slopes(PENALTIES[chosen[columns]]) * (scale / variance)[columns]
+    return slopes
+
+
+class _Part:
+    """A ridge for variables that are known in the same rows."""
+
+    def __init__(
+        self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, fold: np.ndarray, count: float
+    ) -> None:
+        self.share = weights / weights.sum()
+        self.centred = targets - self.share @ targets
+        self.variance = np.maximum(self.share @ self.centred**2, 1e-3)
+        self.inputs, self.fold, self.count = inputs, fold, count
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return, per penalty and variable, the means of prediction times truth and of squared prediction."""
+        product, square = np.zeros((2, len(PENALTIES), self.centred.shape[1]))
+        for left_out in np.unique(self.fold):
+            train, test = self.fold != left_out, self.fold == left_out
+            if not train.any():
+                continue
+            mean, middle, values, axes, moment = self._moments(train)
+            turned = (self.inputs[test] - middle) @ axes
+            truth, share = self.centred[test] - mean, self.share[test]
+            for place, penalty in enumerate(PENALTIES):
+                found = turned @ _least_squares_length(values, moment, penalty / self.count)
+                product[place] += share @ (found * truth)
+                square[place] += share @ found**2
+        return product, square
+
+    def slopes(self, penalties: np.ndarray) -> np.ndarray:
+        """Return the slopes on all rows, one penalty per variable."""
+        _, _, values, axes, moment = self._moments(np.ones(len(self.share), dtype=bool))
+        return axes @ _least_squares_length(values, moment, penalties / self.count)
+
+    def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return means of targets and inputs, the inputs' principal axes and the moments along them."""
+        weight = self.share[rows] / self.share[rows].sum()
+        mean, middle = weight @ self.centred[rows], weight @ self.inputs[rows]
+        apart = self.inputs[rows] - middle
+        values, axes = np.linalg.eigh((apart * weight[:, None]).T @ apart)
+        moment = axes.T @ ((apart * weight[:, None]).T @ (self.centred[rows] - mean))
+        return mean, middle, np.maximum(values, 0.0), axes, moment
+
+
+def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.ndarray | float) -> np.ndarray:
+    """Return ridge slopes along the axes, stretched to the length that fits their own rows best."""
+    slopes = moment / (values[:, None] + penalty)
+    explained = (values[:, None] * slopes**2).sum(axis=0)
+    return slopes * (moment * slopes).sum(axis=0) / np.maximum(explained, 1e-12)
+
+
+def _scales(product: np.ndarray, square: np.ndarray, variance: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return by what to multiply each regression so that it predicts patients left out without bias."""
+    square = np.maximum(square, 1e-12)
+    certainty = square * count / variance
+    common = np.clip((product / variance).sum() / (square / variance).sum(), 0.0, 1.0)
+    scale = (product / square * certainty + common / SCALE_SPREAD**2) / (certainty + 1 / SCALE_SPREAD**2)
+    scale = np.clip(scale, 0.0, 1.0)
+    # The part that is noise falls as patients are added, and the folds left one of them out.
+    return scale / np.maximum(scale + (1 - scale) * (1 - 1 / FOLDS), 1e-12)

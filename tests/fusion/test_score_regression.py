@@ -1,0 +1,60 @@
+"""Regression on scores: known slopes found again through categories, and nothing found where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import truncnorm
+
+from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
+
+
+def regress(expected, scores, *, known=None):
+    rows = len(expected)
+    known = np.ones(expected.shape, dtype=bool) if known is None else known
+    return regress_on_scores(
+        expected, known, scores, np.ones(scores.shape[1]), weights=np.ones(rows), patients=np.arange(rows), seed=0
+    )
+
+
+def draw(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((rows, 5))
+    return scores, scores @ [0.6, 0.0, -0.3, 0.0, 0.0] + rng.standard_normal(rows) * np.sqrt(1 - 0.45)
+
+
+def test_expected_values_are_those_of_scipy():
+    lower, upper = np.array([-np.inf, 0.5, -1.0, 6.0, -np.inf]), np.array([0.3, np.inf, 2.0, 7.0, np.inf])
+    expected = expected_values(lower, upper)
+    assert expected == pytest.approx([truncnorm.mean(a, b) for a, b in zip(lower, upper, strict=True)], abs=1e-6)
+    assert expected_values(np.array([0.7]), np.array([0.7])) == pytest.approx([0.7])
+
+
+def test_slopes_of_a_variable_known_only_as_yes_or_no():
+    scores, z = draw()
+    yes = z > 0.8
+    expected = expected_values(np.where(yes, 0.8, -np.inf), np.where(yes, np.inf, 0.8))
+    slopes = regress(np.stack([expected, z], axis=1), scores)
+    for found in slopes.T:
+        assert found == pytest.approx([0.6, 0.0, -0.3, 0.0, 0.0], abs=0.06)
+
+
+def test_slopes_of_noise_are_next_to_nothing():
+    rng = np.random.default_rng(0)
+    slopes = regress(rng.standard_normal((300, 4)), rng.standard_normal((300, 60)))
+    assert (slopes**2).sum(axis=0).max() < 0.02, "least squares would have explained a fifth"
+
+
+def test_rows_in_which_a_variable_is_unknown_do_not_count():
+    scores, z = draw()
+    known = np.random.default_rng(1).random((len(z), 2)) < [0.4, 1.0]
+    expected = np.where(known, z[:, None], 0.0)
+    slopes = regress(expected, scores, known=known)
+    assert slopes[:, 0] == pytest.approx(slopes[:, 1], abs=0.08)
+
+
+def test_too_few_patients_give_no_slope():
+    scores, z = draw(60)
+    known = np.zeros((60, 1), dtype=bool)
+    known[:8] = True
+    assert not regress(z[:, None], scores, known=known).any()
