@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -49,7 +50,7 @@ class Region:
 
 
 @dataclass
-class UnderlyingColumn:
+class UnderlyingColumn(ABC):
     """How underlying standard normal variables decide one clinical column; see the kinds below.
 
     Attributes:
@@ -73,16 +74,17 @@ class UnderlyingColumn:
         """Which variables are numbers, whose mean and spread are learned."""
         return [False] * self.size
 
+    @abstractmethod
     def region(self, flat: Flat, *, fitting: bool = False) -> Region:
         """Return where the underlying values of flat columns lie; ``fitting`` asks for fixed limits only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: np.ndarray) -> dict[str, np.ndarray]:
         """Return flat columns of underlying values ``(rows, size)``."""
-        raise NotImplementedError
 
     def calibrate(self, z: np.ndarray) -> None:
-        """Move the thresholds until values drawn from the model have the learned shares."""
+        """Move the thresholds until values drawn from the model have the learned shares; here they have them."""
+        self.thresholds = [round(threshold, 4) for threshold in self.thresholds]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
