@@ -33,7 +33,7 @@ def shuffled(side, columns, name):
     return replace(side, name=name, cohort=replace(side.cohort, table=table))
 
 
-def exaggerated(side, train, judge, columns, *, factor):
+def exaggerated(side, train, judge, columns, *, factor, name):
     """Move images along the class differences of real images, so that classes lie ``factor`` times as far apart."""
     targets = prediction_targets(train.cohort.schema, columns, train.table)
     real, made = (np.nan_to_num(target_matrix(targets, cohort.table)) for cohort in (train, side))
@@ -41,7 +41,7 @@ def exaggerated(side, train, judge, columns, *, factor):
     effect = np.linalg.lstsq(np.column_stack([real, np.ones(len(real))]), pixels, rcond=None)[0][:-1]
     moved = side.images().flatten(1).double().numpy() + (factor - 1) * (made - real.mean(0)) @ effect
     images = torch.from_numpy(moved.reshape(side.pixels.shape)).float().clamp(-1, 1)
-    return replace(side, name="exaggerated", features=judge(images).double().numpy())
+    return replace(side, name=name, features=judge(images).double().numpy())
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def controls(tmp_path_factory):
         strangers,
         shuffled(strangers, train.cohort.schema.feature_names, "shuffled"),
         shuffled(strangers, FINDINGS, "findings shuffled"),
-        exaggerated(strangers, train, judge, EXAGGERATED, factor=4.0),
+        exaggerated(strangers, train, judge, ["sex"], factor=4.0, name="sex exaggerated"),
+        exaggerated(strangers, train, judge, EXAGGERATED, factor=4.0, name="both exaggerated"),
     ]
     return {
         side.name: [
@@ -115,11 +116,19 @@ def test_shuffling_the_findings_names_the_findings_and_no_other_column(controls)
     assert record.low > record.floor
 
 
-def test_exaggerated_classes_are_called_caricatures_and_the_others_are_not(controls):
+def test_an_exaggerated_class_is_called_a_caricature_and_the_others_are_kept(controls):
+    forward, reverse, said = found(controls, "sex exaggerated", "sex")
+    assert said == "exaggerated"
+    assert forward.low > 0
+    assert reverse.value > 1.15
+    for column in (*LINKED, "device"):
+        assert found(controls, "sex exaggerated", column)[2] == "kept"
+
+
+def test_two_exaggerated_classes_are_both_named_and_no_other(controls):
+    """A device drawn four times as plainly hides a tenth of the view and of the opacities: that is said of them."""
     for column in EXAGGERATED:
-        forward, reverse, said = found(controls, "exaggerated", column)
-        assert said == "exaggerated"
-        assert forward.low > 0
-        assert reverse.value > 1.15
+        assert found(controls, "both exaggerated", column)[2] == "exaggerated"
     for column in LINKED:
-        assert found(controls, "exaggerated", column)[2] == "kept"
+        assert found(controls, "both exaggerated", column)[2] in ("kept", "blurred")
+        assert found(controls, "both exaggerated", column)[1].value > 0.8
