@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_hybridsynth.transforms.published_statistics import patients_with, published_number
+from monai_hybridsynth.transforms.published_statistics import patients_with, published_number, weighted_quantile
 
 __all__ = ["NumberMargin"]
 
@@ -87,13 +87,17 @@ class NumberMargin:
         values: np.ndarray, share: np.ndarray, patients: np.ndarray, ends: tuple[float, float], minimum_patients: int
     ) -> tuple[list[float], list[float]]:
         """Return levels and knots of the values between two steps or ends of the range."""
-        bins = int(np.clip(len(np.unique(patients)) // (2 * minimum_patients), 1, MOST_KNOTS))
+        bins = int(np.clip(len(np.unique(patients)) // minimum_patients, 1, MOST_KNOTS))
         order = np.argsort(values, kind="stable")
         values, share = values[order], share[order] / share.sum()
         middle = np.cumsum(share) - share / 2
         levels, knots = [0.0], [ends[0]]
+        if bins == 1:
+            # As the encoder publishes it: the median, to two digits.
+            levels.append(0.5)
+            knots.append(float(np.clip(published_number(weighted_quantile(values, share, 0.5), digits=2), *ends)))
         for number in range(1, bins):
-            near = np.abs(middle - number / bins) <= 0.25 / bins
+            near = np.abs(middle - number / bins) <= 0.5 / bins
             near[np.abs(middle - number / bins).argmin()] = True
             level = float((share[near] * middle[near]).sum() / share[near].sum())
             knot = published_number(float((share[near] * values[near]).sum() / share[near].sum()))
