@@ -95,17 +95,26 @@ def column_summary(field: RecordField, values: pd.Series, groups: np.ndarray, sm
 
 
 def _percentiles(values: pd.Series, groups: np.ndarray, smallest: float) -> str:
-    """Return rounded percentiles of the patients' medians, those that rest on enough patients."""
+    """Return rounded percentiles of the patients' medians, each the mean of several patients around it."""
     medians = values.groupby(groups).median()
     texts = []
     for quantile in QUANTILES:
         if min(quantile, 1 - quantile) * len(medians) < smallest / 2:
             continue
-        value = float(np.quantile(medians.to_numpy(dtype=float), quantile, method="lower"))
+        value = _around(np.sort(medians.to_numpy(dtype=float)), quantile, smallest)
         texts.append(
             f"{100 * quantile:.0f} %: " + (f"{float(f'{value:.2g}'):g}" if math.isfinite(value) else "below detection")
         )
     return "percentiles " + ", ".join(texts) if texts else "too few patients to state"
+
+
+def _around(ordered: np.ndarray, quantile: float, smallest: float) -> float:
+    """Return the mean of at least ``smallest`` patients around a quantile: a quantile alone is one patient's value."""
+    width = min(math.ceil(smallest), len(ordered))
+    first = round(quantile * (len(ordered) - 1) - (width - 1) / 2)
+    first = min(max(first, 0), len(ordered) - width)
+    part = ordered[first : first + width]
+    return float(part.mean()) if np.isfinite(part).all() else float(ordered[first])
 
 
 def card_sections(
@@ -193,8 +202,9 @@ def _population(train: JudgedCohort, synthetic: JudgedCohort, smallest: float) -
         ("Patients", f"{train.num_groups} in training, with {len(train)} images"),
         (
             "Suppression",
-            f"Patients count once. No value of fewer than {smallest:g} patients is stated, nor a share that would name "
-            "so few exceptions; percentiles are rounded, extremes are not stated.",
+            f"Shares of patients; one whose images differ counts with each value. No value of fewer than {smallest:g} "
+            f"patients is stated, nor a share that would name so few exceptions; percentiles are rounded means of "
+            f"{smallest:g} patients, extremes are not stated.",
         ),
     )
     head = ("Column", "Kind", "Source patients", "Synthetic records")
@@ -218,8 +228,15 @@ def _generation(manifest: Mapping[str, Any]) -> CardSection:
     if packages:
         items.append(("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())))
     exclusions = manifest.get("exclusions") or []
-    items.append(("Exclusions", "; ".join(map(str, exclusions)) if exclusions else "none stated"))
+    items.append(("Exclusions", ", ".join(map(_exclusion, exclusions)) if exclusions else "none stated"))
     return CardSection("Generation", tuple(items))
+
+
+def _exclusion(entry: Any) -> str:
+    """Return ``column (role)``, or the manifest's own words."""
+    if isinstance(entry, Mapping) and "column" in entry:
+        return f"{entry['column']} ({entry['role']})" if entry.get("role") else str(entry["column"])
+    return str(entry)
 
 
 def _evaluation(

@@ -27,6 +27,7 @@ __all__ = [
     "row_caption",
 ]
 
+PAIR_WORDS = {"correlation": "correlation", "distance": "relative distance"}
 NUM_CAPTION_VALUES = 5
 # Closest pairs are searched among this many records where no stage has listed them.
 MAXIMUM_SEARCHED = 5000
@@ -149,7 +150,7 @@ def listed_pairs(
     rows = []
     for pair in listed:
         row = pair["synthetic"] if "synthetic" in pair else pair["holdout"]
-        words = [f"{key} {pair[key]:.2f}" for key in ("correlation", "distance") if pair.get(key) is not None]
+        words = [f"{text} {pair[key]:.2f}" for key, text in PAIR_WORDS.items() if pair.get(key) is not None]
         transform = str(pair.get("transform") or "")
         if transform and transform not in ("none", "identity"):
             words.append(transform)

@@ -43,6 +43,9 @@ def spread_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> Fi
         and "subgroup" not in record.dimensions
         and not any("encoder" in str(value) for value in record.dimensions.values())
     ]
+    # One space, the judge's, which stands first and sets the lights; others are in the table of all numbers.
+    first = {(record.cohort, record.name): record for record in reversed(chosen)}
+    chosen = [record for record in chosen if record is first[record.cohort, record.name]]
     if not chosen:
         return None
 
@@ -52,11 +55,9 @@ def spread_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> Fi
     places = [text for name, text in SPREADS.items() if any(record.name == name for record in chosen)]
     series = []
     for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True):
-        rows = {place(record): record for record in reversed(chosen) if record.cohort == cohort}
+        rows = [record for record in chosen if record.cohort == cohort]
         colour = cohort_colour(order)
-        series.append(
-            interval_series(list(rows.values()), places, name=cohort, colour=colour, shift=shift, place=place)
-        )
+        series.append(interval_series(rows, places, name=cohort, colour=colour, shift=shift, place=place))
     floors = {place(r): float(r.floor) for r in chosen if r.cohort == cohorts[0] and r.floor is not None}
     series.append(bar_marks(floors, places, "held-out patients"))
     highest = max([1.0, *(record.high or 0 for record in chosen), *floors.values()])

@@ -33,8 +33,10 @@ def table_figures(
     metrics: Sequence[MetricRecord], cohorts: Sequence[str], drawings: Mapping[str, Mapping[str, Any]]
 ) -> list[Figure]:
     """Return scores per column and co-occurrence, those left out for which there is nothing."""
-    figures = [score_figure(metrics, cohorts, name) for name in SCORES]
-    return [*(figure for figure in figures if figure is not None), *cooccurrence_figures(cohorts, drawings)]
+    scores = [score_figure(metrics, cohorts, name) for name in SCORES]
+    # Maps that are compared stand side by side, so an odd plot comes after them.
+    figures = [*scores[:2], *cooccurrence_figures(cohorts, drawings), *scores[2:]]
+    return [figure for figure in figures if figure is not None]
 
 
 def score_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str], name: str) -> Figure | None:

@@ -13,6 +13,13 @@ __all__ = ["arm_figure", "calibration_figures", "subgroup_figure", "utility_figu
 
 ARM_SYMBOLS = {"real": "circle", "synthetic": "diamond", "both": "square", "finetuned": "triangle-up"}
 MAXIMUM_CALIBRATIONS = 6
+CALIBRATION_HINT = "On the diagonal, what is predicted comes true as often as predicted. Rare targets are left out."
+ARM_WORDS = {
+    "real": "trained on real",
+    "synthetic": "trained on synthetic",
+    "both": "trained on both",
+    "finetuned": "synthetic first, then real",
+}
 DASHES = {"real": "solid", "synthetic": "dash", "both": "dot", "finetuned": "dashdot"}
 
 
@@ -76,7 +83,7 @@ def arm_figure(
         colour = REAL_COLOUR if arm == "real" else cohort_colour(_colour_place(cohorts, cohort, arm))
         series.append(
             interval_series(
-                rows, places, name=f"trained on {arm}{who}", colour=colour, symbol=ARM_SYMBOLS[arm], shift=shift
+                rows, places, name=f"{ARM_WORDS[arm]}{who}", colour=colour, symbol=ARM_SYMBOLS[arm], shift=shift
             )
         )
     low = min(record.low or 0 for record in chosen)
@@ -159,7 +166,7 @@ def subgroup_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> 
         symbol = ARM_SYMBOLS[arm]
         series.append(
             interval_series(
-                rows, places, name=f"trained on {arm}{who}", colour=colour, symbol=symbol, shift=shift, place=place
+                rows, places, name=f"{ARM_WORDS[arm]}{who}", colour=colour, symbol=symbol, shift=shift, place=place
             )
         )
     layout = rows_layout(places, "AUROC in held-out patients (0.5: guessing)", (0.2, 1.02), (0.5,))
@@ -170,11 +177,8 @@ def subgroup_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> 
 
 def calibration_figures(cohorts: Sequence[str], drawings: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
     """Return one reliability diagram per target: predicted against observed share."""
-    targets: dict[str, None] = {}
-    for cohort in cohorts:
-        targets.update(dict.fromkeys(drawings.get(cohort, {}).get("calibration") or {}))
     figures: list[Figure] = []
-    for target in list(targets)[:MAXIMUM_CALIBRATIONS]:
+    for target in _calibrated_targets(cohorts, drawings)[:MAXIMUM_CALIBRATIONS]:
         diagonal = {"color": "--muted", "dash": "dot", "width": 1}
         data: list[dict[str, Any]] = [
             {"type": "scatter", "mode": "lines", "name": "calibrated", "x": [0, 1], "y": [0, 1], "line": diagonal}
@@ -190,7 +194,7 @@ def calibration_figures(cohorts: Sequence[str], drawings: Mapping[str, Mapping[s
                     {
                         "type": "scatter",
                         "mode": "lines+markers",
-                        "name": f"{arm}{who}",
+                        "name": f"{ARM_WORDS.get(arm, arm)}{who}",
                         "x": curve["predicted"],
                         "y": curve["observed"],
                         "line": {"color": colour, "dash": DASHES.get(arm, "solid")},
@@ -207,5 +211,17 @@ def calibration_figures(cohorts: Sequence[str], drawings: Mapping[str, Mapping[s
             "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         }
         alt = f"Curves: share observed against share predicted for {target}, by training arm."
-        figures.append(Figure(slug("calibration", len(figures)), f"Calibration: {target}", alt, data, layout))
+        figures.append(
+            Figure(slug("calibration", len(figures)), f"Calibration: {target}", alt, data, layout, CALIBRATION_HINT)
+        )
     return figures
+
+
+def _calibrated_targets(cohorts: Sequence[str], drawings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the targets that have curves, those nearest to half of the patients first: their curves say most."""
+    shares: dict[str, float] = {}
+    for cohort in cohorts:
+        for target, arms in (drawings.get(cohort, {}).get("calibration") or {}).items():
+            observed = [part for curve in arms.values() for part in curve["observed"] if part is not None]
+            shares.setdefault(target, sum(observed) / len(observed) if observed else 0.0)
+    return sorted(shares, key=lambda target: abs(shares[target] - 0.5))

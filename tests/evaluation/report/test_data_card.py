@@ -32,10 +32,18 @@ def test_percentiles_rest_on_enough_patients_and_show_no_extreme():
     groups = np.arange(200).astype(str)
     values = pd.Series(np.r_[np.arange(199.0), 98765.0])
     field = RecordField("x", "number", kind="continuous")
-    assert column_summary(field, values, groups, 10) == "percentiles 10 %: 19, 50 %: 99, 90 %: 180"
+    assert column_summary(field, values, groups, 10) == "percentiles 10 %: 20, 50 %: 100, 90 %: 180"
     assert column_summary(field, values[:30], groups[:30], 10) == "percentiles 50 %: 14"
     assert column_summary(field, values[:5], groups[:5], 10) == "too few patients to state"
     assert column_summary(field, values * np.nan, groups, 10) == "never known"
+
+
+def test_no_percentile_is_the_value_of_one_patient():
+    """A single patient in the middle with a value of its own moves the median by a tenth of it, and is not shown."""
+    groups = np.arange(41).astype(str)
+    values = pd.Series(np.r_[np.full(20, 10.0), 44.0, np.full(20, 90.0)])
+    text = column_summary(RecordField("x", "number", kind="continuous"), values, groups, 10)
+    assert "44" not in text
 
 
 def test_the_card_names_no_patient_file_or_folder(sides, draw, tmp_path):

@@ -51,8 +51,8 @@ def test_listed_pairs_keep_their_order_and_words(sides, train, tmp_path):
     ]
     pairs = listed_pairs(sides["holdout"], train, listed, tmp_path, prefix="h", size=16)
     assert [pair.words for pair in pairs] == [
-        "correlation 0.98, distance 0.50, flipped",
-        "correlation 0.90, distance 0.70",
+        "correlation 0.98, relative distance 0.50, flipped",
+        "correlation 0.90, relative distance 0.70",
     ]
     shown = np.asarray(Image.open(tmp_path / pairs[0].nearest.path)).astype(int)
     assert np.abs(shown - np.asarray(Image.open(train.cohort.image_paths[9])).astype(int)).max() <= 1

@@ -25,6 +25,17 @@ def test_every_drawing_becomes_a_plot_with_real_patients_once(make_line, make_dr
     assert [side["xaxis"] for side in figures["tsne"].data] == ["x", "x", "x2", "x2"]
 
 
+def test_dots_and_bars_stand_in_the_same_space(make_line):
+    """The judge's, whose record comes first: its dot beside another space's bar would contradict the summary."""
+    metrics = [
+        make_line("recall", value, cohort, family="fidelity", floor=floor, features=features)
+        for cohort in ("a", "b")
+        for features, value, floor in (("judge", 0.5, 0.8), ("texture", 0.7, 0.9))
+    ]
+    (figure,) = image_figures(metrics, ["a", "b"], {})
+    assert [side["x"] for side in figure.data] == [[0.5], [0.5], [0.8]]
+
+
 def test_plotly_accepts_them_and_nothing_gives_nothing(make_drawings):
     for figure in image_figures([], ["a"], {"a": make_drawings([])}):
         plain = {"--first": "red", "--second": "blue", "--muted": "grey", "--third": "green"}

@@ -39,5 +39,19 @@ def test_volumes_and_subgroups_have_their_own_plots(make_line):
 
 def test_calibration_is_drawn_per_target(make_drawings):
     (figure,) = utility_figures([], ["a", "b"], {name: make_drawings([]) for name in ("a", "b")})
-    assert [side["name"] for side in figure.data] == ["calibrated", "real", "synthetic (a)", "synthetic (b)"]
+    assert [side["name"] for side in figure.data] == [
+        "calibrated",
+        "trained on real",
+        "trained on synthetic (a)",
+        "trained on synthetic (b)",
+    ]
     assert figure.data[1]["y"] == [0.3, 0.7]
+
+
+def test_calibration_of_common_targets_comes_first():
+    def curve(share):
+        return {"real": {"predicted": [share], "observed": [share]}}
+
+    shares = {"rare": 0.02, "common": 0.45, "usual": 0.9}
+    figures = utility_figures([], ["a"], {"a": {"calibration": {name: curve(s) for name, s in shares.items()}}})
+    assert [figure.title.split(": ")[1] for figure in figures] == ["common", "usual", "rare"]
