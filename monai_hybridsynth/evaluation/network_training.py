@@ -17,7 +17,12 @@ from tqdm.auto import tqdm
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
-from monai_hybridsynth.evaluation.occlusion_agreement import agreement_record, main_outcome, map_drawings
+from monai_hybridsynth.evaluation.occlusion_agreement import (
+    absent_agreement,
+    agreement_record,
+    main_outcome,
+    map_drawings,
+)
 from monai_hybridsynth.evaluation.prediction_targets import target_matrix
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, ScoreTable
 from monai_hybridsynth.evaluation.train_on_synthetic import UtilitySides, utility_sides
@@ -33,6 +38,7 @@ from monai_hybridsynth.evaluation.utility_records import (
 from monai_hybridsynth.features import SupervisedFeatures
 from monai_hybridsynth.metrics import (
     Estimate,
+    bootstrap_estimate,
     bootstrap_weights,
     map_agreement,
     weighted_auroc,
@@ -50,6 +56,7 @@ BATCH = 32
 # Occlusion looks at this many holdout images at most, and hides an eighth of the edge at a time.
 MAPPED_IMAGES, PATCHES = 48, 8
 NUM_REPLICATES = 1000
+NETWORK: dict[str, str | float] = {"predictor": "network", "input": "image"}
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,8 @@ def network_findings(train: JudgedCohort, holdout: JudgedCohort, synthetic: Judg
         return Findings([])
     if any(not len(cohort.pixels) for cohort in sides.cohorts):
         return _absent("no pixels were kept, so no network can be trained", sides)
-    training, _, made = (_material(cohort, sides.outcomes) for cohort in sides.cohorts)
-    seconds = estimated_seconds(training, made)
+    training, unseen, made = (_material(cohort, sides.outcomes) for cohort in sides.cohorts)
+    seconds = estimated_seconds(training, made, unseen)
     message = f"networks: {len(ARMS)} arms x {NUM_SEEDS} seeds take at most about {max(1, round(seconds / 60))} minutes"
     logger.info(message)
     tqdm.write(message)
@@ -99,12 +106,20 @@ def network_findings(train: JudgedCohort, holdout: JudgedCohort, synthetic: Judg
     main = main_outcome(sides.outcomes)
     if main is None:
         return Findings(records)
-    agreement, drawings = _map_agreement(sides, networks, main, training.images.mean(0), seed=seed)
+    try:
+        others = [
+            _trained(unseen, binary, _epochs(training, unseen), seed=seed + repeat) for repeat in range(NUM_SEEDS)
+        ]
+    except ValueError as error:
+        return Findings([*records, absent_agreement(str(error), synthetic.name, main, NETWORK)])
+    compared = {arm: [each[arm].network for each in networks] for arm in ("real", "synthetic")}
+    compared["holdout"] = [judge.network for judge in others]
+    agreement, drawings = _map_agreement(sides, compared, main, training.images.mean(0), seed=seed)
     return Findings([*records, agreement], {"occlusion": drawings})
 
 
 def _absent(reason: str, sides: UtilitySides) -> Findings:
-    dimensions: dict[str, str | float] = {"volume": sides.volume, "predictor": "network", "input": "image"}
+    dimensions: dict[str, str | float] = {"volume": sides.volume, **NETWORK}
     target = sides.outcomes[0].target
     return Findings(
         [ratio_record(Estimate.absent(reason), sides.cohort, target, {**dimensions, **label_dimension(target)})]
@@ -116,12 +131,12 @@ def _material(cohort: JudgedCohort, outcomes: list[UtilityOutcome]) -> _Material
     return _Material(cohort.images(), np.where(np.isfinite(targets), targets, np.nan), cohort.groups)
 
 
-def _epochs(training: _Material, rows: int) -> int:
+def _epochs(training: _Material, material: _Material) -> int:
     """Return the passes at most: a larger cohort gets fewer, so that arms see about equally many images."""
-    return int(np.clip(round(MAX_EPOCHS * len(training.images) / rows), FEWEST_EPOCHS, MAX_EPOCHS))
+    return int(np.clip(round(MAX_EPOCHS * len(training.images) / len(material.images)), FEWEST_EPOCHS, MAX_EPOCHS))
 
 
-def estimated_seconds(training: _Material, made: _Material, *, num_steps: int = 3) -> float:
+def estimated_seconds(training: _Material, made: _Material, unseen: _Material, *, num_steps: int = 3) -> float:
     """Return the seconds that all arms take if none stops early, from a few timed steps on the real images."""
     network = SupervisedFeatures(training.images.shape[1], 1).network
     batch = training.images[:BATCH]
@@ -135,8 +150,8 @@ def estimated_seconds(training: _Material, made: _Material, *, num_steps: int = 
             network(batch).pow(2).mean().backward()
             optimizer.step()
         step = (time.perf_counter() - started) / num_steps / len(batch)
-    rows = [len(training.images), len(made.images), len(training.images) + len(made.images), len(training.images)]
-    return NUM_SEEDS * step * sum(count * _epochs(training, count) for count in rows)
+    arms = [training, made, training.joined(made), training, unseen]
+    return NUM_SEEDS * step * sum(len(arm.images) * _epochs(training, arm) for arm in arms)
 
 
 @dataclass(frozen=True)
@@ -160,17 +175,23 @@ def _scaled(network: nn.Module, targets: np.ndarray, binary: np.ndarray) -> _Tra
     return _Trained(network, np.where(binary, 0.0, mean), np.where(binary | (spread == 0), 1.0, spread))
 
 
+def _trained(
+    material: _Material,
+    binary: np.ndarray,
+    max_epochs: int,
+    *,
+    seed: int,
+    start: Mapping[str, np.ndarray] | None = None,
+) -> SupervisedFeatures:
+    judge = SupervisedFeatures(material.images.shape[1], len(binary), max_epochs=max_epochs, patience=PATIENCE)
+    return judge.fit(material.images, material.targets, material.groups, is_binary=binary, seed=seed, start=start)
+
+
 def _networks(training: _Material, made: _Material, binary: np.ndarray, *, seed: int) -> dict[str, _Trained]:
     """Train one network per arm."""
 
     def trained(material: _Material, start: Mapping[str, np.ndarray] | None = None) -> SupervisedFeatures:
-        judge = SupervisedFeatures(
-            material.images.shape[1],
-            len(binary),
-            max_epochs=_epochs(training, len(material.images)),
-            patience=PATIENCE,
-        )
-        return judge.fit(material.images, material.targets, material.groups, is_binary=binary, seed=seed, start=start)
+        return _trained(material, binary, _epochs(training, material), seed=seed, start=start)
 
     synthetic, both = trained(made), training.joined(made)
     return {
@@ -210,8 +231,7 @@ def _score_records(sides: UtilitySides, networks: list[dict[str, _Trained]], *, 
         "networks not trained again, so that luck with the training records is not in the interval; fine-tuned: "
         "training on real records begins with the weights of the synthetic arm"
     )
-    dimensions: dict[str, str | float] = {"predictor": "network", "input": "image"}
-    writer = UtilityWriter(sides.cohort, dimensions, sides.outcomes, holdout.num_groups, estimator, contraction=1.0)
+    writer = UtilityWriter(sides.cohort, NETWORK, sides.outcomes, holdout.num_groups, estimator, contraction=1.0)
     return writer.records(tables, together=True)
 
 
@@ -233,38 +253,54 @@ def _scores(
 
 def _map_agreement(
     sides: UtilitySides,
-    networks: list[dict[str, _Trained]],
+    networks: Mapping[str, list[nn.Module]],
     outcome: UtilityOutcome,
     fill: torch.Tensor,
     *,
     seed: int,
 ) -> tuple[MetricRecord, list[dict[str, Any]]]:
-    """Compare maps of real-trained and synthetic-trained networks, over pairs of seeds."""
+    """Compare maps of networks of training patients and of synthetic records with maps of networks of the holdout.
+
+    Comparing with the training patients would flatter: synthetic records carry their chance, copies all of it.
+    """
     whole = sides.cohorts[1]
     known = np.flatnonzero(~np.isnan(outcome.target.values(whole.table)))
     rows = np.sort(np.random.default_rng(seed).permutation(known)[:MAPPED_IMAGES])
     holdout = whole.subset(rows)
     place = sides.outcomes.index(outcome)
     maps = {
-        arm: [occlusion_maps(each[arm].network, holdout.images(), fill, output=place) for each in networks]
-        for arm in ("real", "synthetic")
+        arm: [occlusion_maps(network, holdout.images(), fill, output=place) for network in found]
+        for arm, found in networks.items()
     }
-    pairs = [(first, second) for first in maps["real"] for second in maps["synthetic"]]
     others = np.roll(np.arange(len(rows)), 1 + len(rows) // 2)
     means = {
-        "value": np.mean([map_agreement(*pair) for pair in pairs], axis=0),
-        "ceiling": map_agreement(*maps["real"][:2]),
-        "floor": np.mean([map_agreement(first, second[others]) for first, second in pairs], axis=0),
+        name: np.mean([map_agreement(own, other[order]) for own in maps["holdout"] for other in maps[arm]], axis=0)
+        for name, arm, order in (
+            ("value", "synthetic", slice(None)),
+            ("ceiling", "real", slice(None)),
+            ("floor", "synthetic", others),
+        )
     }
+    estimates = {name: _over_patients(found, holdout.groups, seed=seed) for name, found in means.items()}
     estimator = (
         f"small DenseNets, patches of an eighth of the edge hidden behind the mean training image, {len(rows)} holdout "
-        "images; ceiling: two networks trained on the same real records from different seeds, which new patients do "
-        "not reach; floor: maps of other images; bootstrap of the holdout patients"
+        "images; compared with networks trained on the holdout patients themselves, over pairs of seeds; ceiling: "
+        "networks of the training patients; floor: maps of other images; the synthetic arm uses all its records, so "
+        "that a large cohort can exceed the ceiling; bootstrap of the holdout images, networks not trained again: luck "
+        "with the training records is not in the interval"
     )
-    dimensions = {"predictor": "network", "input": "image"}
-    record = agreement_record(means, holdout.groups, sides.cohort, outcome, dimensions, estimator, seed=seed)
-    drawn = map_drawings(holdout, outcome, maps["real"][0], maps["synthetic"][0])
+    record = agreement_record(estimates, sides.cohort, outcome, NETWORK, estimator)
+    drawn = map_drawings(holdout, outcome, maps["holdout"][0], maps["synthetic"][0])
     return record, [{**entry, "row": int(rows[entry["row"]])} for entry in drawn]
+
+
+def _over_patients(values: np.ndarray, groups: np.ndarray, *, seed: int) -> Estimate:
+    """Return the mean over images ``(rows,)`` with an interval over patients."""
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return (weights * values).sum(-1) / weights.sum(-1)
+
+    return bootstrap_estimate(mean, groups, seed=seed, num_replicates=NUM_REPLICATES, bounds=(-1.0, 1.0))
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,29 @@ import numpy as np
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
+from monai_hybridsynth.evaluation.probe_scores import ProbeSide
 from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties, patient_folds
 from monai_hybridsynth.evaluation.utility_records import UtilityOutcome, label_dimension, outcome_words
-from monai_hybridsynth.metrics import Estimate, bootstrap_estimate, map_agreement, record_weights
+from monai_hybridsynth.metrics import (
+    Estimate,
+    map_agreement,
+    weighted_auroc,
+)
 
-__all__ = ["agreement_record", "main_outcome", "map_drawings", "probe_occlusion"]
+__all__ = ["absent_agreement", "agreement_record", "main_outcome", "map_drawings", "probe_occlusion"]
 
 # Probes see 16 x 16 means of pixels; a patch of 2 x 2 of them is hidden at a time (8 x 8 of 64 pixels).
 PROBE_SIZE = 16
 PATCH = 2
-NUM_HALVES = 4
+# Disjoint sets of synthetic records, each as large as the set of training patients.
+MOST_SETS = 2
+NUM_SHUFFLES = 32
+NUM_DEALS = 3
 NUM_DRAWN = 6
-NUM_REPLICATES = 1000
+NUM_SPLITS = 20
+# Occlusion maps are compared on this many holdout images at most.
+MOST_IMAGES = 200
+LINEAR: dict[str, str | float] = {"predictor": "linear", "input": "image"}
 
 
 def main_outcome(outcomes: Sequence[UtilityOutcome]) -> UtilityOutcome | None:
@@ -32,67 +43,97 @@ def main_outcome(outcomes: Sequence[UtilityOutcome]) -> UtilityOutcome | None:
 
 
 def probe_occlusion(
-    train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, outcome: UtilityOutcome, *, seed: int
+    train: JudgedCohort,
+    holdout: JudgedCohort,
+    synthetic: JudgedCohort,
+    outcomes: Sequence[UtilityOutcome],
+    *,
+    seed: int,
 ) -> Findings:
-    """Return how far occlusion maps of linear pixel probes agree, one trained on real, one on synthetic records.
+    """Return how far occlusion maps of linear pixel probes agree, one trained on held-out, one on synthetic records.
 
     The probe is linear in the means of 4 x 4 pixels (at 64 pixels), so that what hiding a patch behind the mean
-    training image takes from its score is known exactly: the sum of weight times deviation over the patch. Real
-    patients are halved: the probe of one half is compared with the probe of the other (the ceiling) and with one of
-    as many synthetic records, so that value and ceiling rest on equally many records.
+    training image takes from its score is known exactly: the sum of weight times deviation over the patch. The
+    comparison is with patients whom the generator never saw, because synthetic records also carry the chance of the
+    training patients, and copies of them would agree with them better than other patients do.
 
     Args:
-        train: patients the generator was fitted on.
-        holdout: their images are occluded.
+        train: patients the generator was fitted on; as many of them as there are records in a set give the ceiling.
+        holdout: the other probe is trained on them, and their images are occluded.
         synthetic: the cohort that is judged.
-        outcome: what the probes predict.
-        seed: seed of halves, draws and folds.
+        outcomes: what probes may predict; of those with two classes the one that shows most clearly in the training
+            images is taken, so that there is something to look at. At least one has two classes.
+        seed: seed of sets, shuffles, folds and halves.
     """
+    binary = [outcome for outcome in outcomes if outcome.target.is_binary]
     if any(not len(side.pixels) for side in (train, holdout, synthetic)):
-        return Findings([_absent("no pixels were kept, so nothing can be occluded", synthetic.name, outcome)])
-    values = {side.role: _outcome_values(outcome, side) for side in (train, holdout, synthetic)}
-    images = {side.role: _coarse(side.pixels) for side in (train, holdout, synthetic)}
-    centre = images["train"].mean(0)
-    spread = max(float(images["train"].std(0).mean()), 1e-6)
-    seen = {role: ((image - centre) / spread) for role, image in images.items()}
-    pairs: dict[str, list[np.ndarray]] = {"value": [], "ceiling": [], "floor": []}
-    drawn: list[np.ndarray] = []
-    rng = np.random.default_rng(seed)
-    for repeat in range(NUM_HALVES):
-        halves = patient_folds(train.groups, 2, seed=seed + repeat)
-        size = int(record_weights(train.groups)[halves == 1].sum())
-        chosen = rng.permutation(len(synthetic))[:size]
-        maps = [
-            _probe_maps(seen[role][rows], values[role][rows], groups[rows], seen["holdout"], seed=seed)
-            for role, rows, groups in (
-                ("train", halves == 0, train.groups),
-                ("train", halves == 1, train.groups),
-                ("synthetic", chosen, synthetic.groups),
-            )
-        ]
-        if any(found is None for found in maps):
-            reason = "a half of the real patients, or as many synthetic records, lack one of the two outcomes"
-            return Findings([_absent(reason, synthetic.name, outcome)])
-        first, second, made = (np.asarray(found) for found in maps)
-        pairs["value"] += [map_agreement(first, made), map_agreement(second, made)]
-        pairs["ceiling"].append(map_agreement(first, second))
-        pairs["floor"].append(map_agreement(first, np.roll(made, 1 + len(made) // 2, axis=0)))
-        drawn = drawn or [first, made]
-    means = {name: np.mean(found, axis=0) for name, found in pairs.items()}
+        reason = "no pixels were kept, so nothing can be occluded"
+        return Findings([absent_agreement(reason, synthetic.name, binary[0], LINEAR)])
+    centre = _coarse(train.pixels)
+    spread = max(float(centre.std(0).mean()), 1e-6)
+    seen = [_pixel_side(side, binary, centre.mean(0), spread) for side in (train, holdout, synthetic)]
+    place, penalty = _clearest(seen[0], seed=seed)
+    outcome, sides = binary[place], [ProbeSide(s.features, s.targets[:, [place]], s.groups) for s in seen]
+    people, made = _known(sides[0]), _known(sides[2])
+    size = min(len(np.unique(people.groups)), len(made.groups))
+    order = np.random.default_rng(seed).permutation(len(made.groups))
+    sets = [_rows(made, order[k * size : (k + 1) * size]) for k in range(min(MOST_SETS, len(order) // max(size, 1)))]
+    training = _rows(people, patient_folds(people.groups, len(people.groups), seed=seed) < size)
+    if any(len(np.unique(side.targets)) < 2 for side in (training, _known(sides[1]), *sets)) or not sets:
+        reason = "the real patients, or as many synthetic records, lack one of the two outcomes"
+        return Findings([absent_agreement(reason, synthetic.name, outcome, LINEAR)])
+    study = _MapStudy(_Probe.of(sides[1], penalty), [_Probe.of(side, penalty) for side in (training, *sets)])
+    images = sides[1].features.reshape(-1, *centre.shape[1:])
+    rows = np.sort(np.random.default_rng(seed + 1).permutation(len(images))[:MOST_IMAGES])
+    estimates = study.estimates(images, rows, seed=seed) | {"floor": study.floor(images, rows, sets[0], seed=seed)}
     estimator = (
-        f"linear probes on {PROBE_SIZE} x {PROBE_SIZE} means of pixels, patches of {PATCH} x {PATCH} of them hidden "
-        f"behind the mean image; mean over {NUM_HALVES} halvings of the real patients and over holdout images; "
-        "ceiling: probes of the two halves (copies of training patients can exceed it); floor: maps of other images; "
-        "bootstrap of the holdout patients, probes not refitted"
+        f"linear probes on {PROBE_SIZE} x {PROBE_SIZE} means of pixels, of the outcome that shows most clearly in the "
+        f"training images; patches of {PATCH} x {PATCH} means hidden behind the mean image; compared with a probe of "
+        f"holdout patients, mean over {len(rows)} holdout images and {len(sets)} sets of {size} synthetic records; "
+        f"ceiling: a probe of {size} training patients; floor: outcomes shuffled, mean of {NUM_SHUFFLES}; "
+        f"interval from probes refitted on {NUM_SPLITS} pairs of halves of the patients and records on both training "
+        "sides, at the half's size and therefore wide"
     )
-    record = agreement_record(
-        means, holdout.groups, synthetic.name, outcome, {"predictor": "linear", "input": "image"}, estimator, seed=seed
-    )
-    return Findings([record], {"occlusion": map_drawings(holdout, outcome, drawn[0], drawn[1])})
+    record = agreement_record(estimates, synthetic.name, outcome, LINEAR, estimator)
+    return Findings([record], {"occlusion": map_drawings(holdout, outcome, *study.drawn(images))})
 
 
-def _outcome_values(outcome: UtilityOutcome, side: JudgedCohort) -> np.ndarray:
-    return outcome.target.values(side.table)
+def _pixel_side(side: JudgedCohort, outcomes: Sequence[UtilityOutcome], centre: np.ndarray, spread: float) -> ProbeSide:
+    seen = (_coarse(side.pixels) - centre) / spread
+    targets = np.column_stack([outcome.target.values(side.table) for outcome in outcomes])
+    return ProbeSide(seen.reshape(len(seen), -1), targets, side.groups)
+
+
+def _clearest(side: ProbeSide, *, seed: int) -> tuple[int, float]:
+    """Return the column that out-of-fold probes rank best, and its penalty, both from training patients alone.
+
+    One penalty for all cohorts, the middle one of several deals of patients to folds: probes of unequal penalties look
+    at places of unequal size.
+    """
+    chosen = [
+        choose_penalties(side.features, side.targets, side.weights, side.groups, seed=seed + deal)
+        for deal in range(NUM_DEALS)
+    ]
+    penalties = np.median(chosen, axis=0)
+    folds = patient_folds(side.groups, 5, seed=seed)
+    predicted = np.empty_like(side.targets)
+    probes = RidgeRefit(side.features, side.targets, penalties).folds(side.weights, folds, int(folds.max()) + 1)
+    for fold, probe in enumerate(probes):
+        predicted[folds == fold] = probe.predict(side.features[folds == fold])
+    areas = []
+    for column, values in enumerate(side.targets.T):
+        known = ~np.isnan(values)
+        areas.append(weighted_auroc(predicted[known, column], values[known], side.weights[known]))
+    place = int(np.argmax(np.nan_to_num(areas)))
+    return place, float(penalties[place])
+
+
+def _known(side: ProbeSide) -> ProbeSide:
+    return _rows(side, ~np.isnan(side.targets[:, 0]))
+
+
+def _rows(side: ProbeSide, rows: np.ndarray) -> ProbeSide:
+    return ProbeSide(side.features[rows], side.targets[rows], side.groups[rows])
 
 
 def _coarse(pixels: np.ndarray) -> np.ndarray:
@@ -104,76 +145,138 @@ def _coarse(pixels: np.ndarray) -> np.ndarray:
     return kept.reshape(*kept.shape[:2], size, step, size, step).mean((3, 5))
 
 
-def _probe_maps(
-    images: np.ndarray, values: np.ndarray, groups: np.ndarray, tested: np.ndarray, *, seed: int
-) -> np.ndarray | None:
-    """Return what hiding each patch takes from the probe's score, ``(N, P, P)``; None without both outcomes."""
-    known = ~np.isnan(values)
-    if len(np.unique(values[known])) < 2:
-        return None
-    features, target = images[known].reshape(known.sum(), -1), values[known, None]
-    weights = record_weights(groups[known])
-    penalties = choose_penalties(features, target, weights, groups[known], seed=seed)
-    probe = RidgeRefit(features, target, penalties)(weights)
-    effect = (tested * probe.coefficients[:, 0].reshape(tested.shape[1:])).sum(1)
+def _maps(tested: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return what hiding each patch takes from a linear score, ``(N, P, P)``; neighbouring patches overlap."""
+    effect = (tested * coefficients.reshape(tested.shape[1:])).sum(1)
     windows = np.lib.stride_tricks.sliding_window_view(effect, (PATCH, PATCH), axis=(1, 2))
     return windows.sum((3, 4))
 
 
+def _mean_agreement(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> float:
+    """Return the mean over images, of patches that lie side by side."""
+    agreement = map_agreement(first[:, ::PATCH, ::PATCH], second[:, ::PATCH, ::PATCH])
+    return float(np.average(agreement, weights=weights))
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """One cohort's probe, which can be fitted again under other weights."""
+
+    side: ProbeSide
+    refit: RidgeRefit
+
+    @classmethod
+    def of(cls, side: ProbeSide, penalty: float) -> _Probe:
+        return cls(side, RidgeRefit(side.features, side.targets, np.full(side.targets.shape[1], penalty)))
+
+    def maps(self, tested: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return _maps(tested, self.refit(weights).coefficients)
+
+    def halves(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights of two halves of the patients, each ``(rows,)``."""
+        first = patient_folds(self.side.groups, 2, seed=seed) == 0
+        return self.side.weights * first, self.side.weights * ~first
+
+
+@dataclass(frozen=True)
+class _MapStudy:
+    """The probe of holdout patients against those of training patients (first) and of sets of synthetic records."""
+
+    reference: _Probe
+    others: Sequence[_Probe]
+
+    def _agreement(
+        self, images: np.ndarray, rows: np.ndarray, reference: np.ndarray, others: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return ceiling and value under weights of the reference patients and of each other cohort."""
+        tested = images[rows]
+        own = self.reference.maps(tested, reference)
+        pairs = zip(self.others, others, strict=True)
+        found = [_mean_agreement(own, probe.maps(tested, weights), reference[rows]) for probe, weights in pairs]
+        return np.array([found[0], np.mean(found[1:])])
+
+    def estimates(self, images: np.ndarray, rows: np.ndarray, *, seed: int) -> dict[str, Estimate]:
+        """Return value and ceiling with intervals, maps compared on some rows of the images."""
+        base = [probe.side.weights for probe in self.others]
+        point = self._agreement(images, rows, self.reference.side.weights, base)
+        differences = []
+        for split in range(NUM_SPLITS):
+            sides = [probe.halves(seed + split) for probe in (self.reference, *self.others)]
+            once, again = (self._agreement(images, rows, own, rest) for own, *rest in zip(*sides, strict=True))
+            differences.append(once - again)
+        # Halves of patients share nobody, so half the mean squared difference is the variance at half the size. It is
+        # not divided by two for the whole, because agreement of what is mostly chance does not settle with size.
+        deviation = np.sqrt(np.mean(np.square(differences), axis=0) / 2)
+        names = ("ceiling", "value")
+        return {name: self._estimate(float(point[k]), float(deviation[k])) for k, name in enumerate(names)}
+
+    def _estimate(self, value: float, deviation: float) -> Estimate:
+        from scipy import stats
+
+        patients = len(np.unique(self.reference.side.groups))
+        if patients < 4:
+            return Estimate.absent(f"no interval can be formed from {patients} independent units", n=patients)
+        half = float(stats.t.ppf(0.975, patients - 1)) * deviation
+        return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), patients)
+
+    def floor(self, images: np.ndarray, rows: np.ndarray, made: ProbeSide, *, seed: int) -> Estimate:
+        """Return the mean agreement of probes whose outcomes were shuffled among the synthetic records."""
+        rng = np.random.default_rng(seed + 1000)
+        targets = np.column_stack([rng.permutation(made.targets[:, 0]) for _ in range(NUM_SHUFFLES)])
+        penalty = float(self.reference.refit.penalties[0])
+        shuffled = _Probe.of(ProbeSide(made.features, targets, made.groups), penalty).refit(made.weights)
+        weights = self.reference.side.weights
+        own = self.reference.maps(images[rows], weights)
+        found = [_mean_agreement(own, _maps(images[rows], c), weights[rows]) for c in shuffled.coefficients.T]
+        return Estimate(float(np.mean(found)), min(found), max(found), NUM_SHUFFLES)
+
+    def drawn(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the maps of the holdout probe and of the first set of synthetic records."""
+        first, second = (probe.maps(images, probe.side.weights) for probe in (self.reference, self.others[1]))
+        return first, second
+
+
 def agreement_record(
-    means: Mapping[str, np.ndarray],
-    groups: np.ndarray,
+    estimates: Mapping[str, Estimate],
     cohort: str,
     outcome: UtilityOutcome,
     dimensions: Mapping[str, str | float],
     estimator: str,
-    *,
-    seed: int,
 ) -> MetricRecord:
-    """Return the mean agreement over holdout images, or none where two real models do not agree either.
+    """Return the agreement, or none where two models of real patients do not agree either.
 
     Args:
-        means: rank correlation per holdout image, shape ``(rows,)``, under ``value``, ``ceiling`` and ``floor``.
-        groups: patient of each holdout row.
+        estimates: mean rank correlation with maps of a model of held-out patients: ``value`` of a model of synthetic
+            records, ``ceiling`` of one of training patients, ``floor`` of one that learned nothing.
         cohort: name of the synthetic cohort.
         outcome: what the models predict.
         dimensions: predictor and input.
         estimator: how the maps were made.
-        seed: of the bootstrap.
     """
-    estimates = {name: _mean_estimate(found, groups, seed=seed) for name, found in means.items()}
     ceiling, floor, value = estimates["ceiling"], estimates["floor"], estimates["value"]
     if ceiling.low is None or not ceiling.low > 0:
-        reason = "two models trained on real patients do not agree with each other either"
-        return _record(Estimate.absent(reason), cohort, outcome, dimensions, estimator, "-")
+        reason = "models of training patients and of held-out patients do not surely agree with each other either"
+        return absent_agreement(reason, cohort, outcome, dimensions, estimator)
     reading = (
         f"What a model of {outcome_words(outcome.target)} trained on synthetic records looks at in real images "
-        f"correlates {value.value or 0:.2f} with what one trained on real records looks at; two trained on real "
-        f"records correlate {ceiling.value:.2f}."
+        f"correlates {value.value or 0:.2f} with what one trained on held-out patients looks at; one trained on the "
+        f"training patients correlates {ceiling.value:.2f}."
     )
     above = value.low is not None and value.low > (ceiling.value or 0.0)
-    note = "above the ceiling: these records carry the chance of the training patients; read the privacy figures"
-    return _record(
-        replace(value, note=note if above else ""),
-        cohort,
-        outcome,
-        dimensions,
-        estimator,
-        reading,
-        floor=floor.value,
-        ceiling=ceiling.value,
-    )
+    note = "above the ceiling: the outcome shows more clearly than in as many real patients; it may be exaggerated"
+    value = replace(value, note=note) if above else value
+    return _record(value, cohort, outcome, dimensions, estimator, reading, floor=floor.value, ceiling=ceiling.value)
 
 
-def _mean_estimate(values: np.ndarray, groups: np.ndarray, *, seed: int) -> Estimate:
-    statistic: Callable[[np.ndarray], np.ndarray] = lambda weights: (weights * values).sum(-1) / weights.sum(-1)  # noqa: E731
-    return bootstrap_estimate(statistic, groups, seed=seed, num_replicates=NUM_REPLICATES, bounds=(-1.0, 1.0))
-
-
-def _absent(reason: str, cohort: str, outcome: UtilityOutcome) -> MetricRecord:
-    return _record(
-        Estimate.absent(reason), cohort, outcome, {"predictor": "linear", "input": "image"}, "occlusion maps", "-"
-    )
+def absent_agreement(
+    reason: str,
+    cohort: str,
+    outcome: UtilityOutcome,
+    dimensions: Mapping[str, str | float],
+    estimator: str = "occlusion maps",
+) -> MetricRecord:
+    """Return the record of an agreement that cannot be estimated, with the reason."""
+    return _record(Estimate.absent(reason), cohort, outcome, dimensions, estimator, "-")
 
 
 def _record(

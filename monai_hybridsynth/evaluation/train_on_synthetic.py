@@ -13,7 +13,7 @@ from monai_hybridsynth.evaluation.correspondence import class_patients, probe_fe
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
-from monai_hybridsynth.evaluation.occlusion_agreement import main_outcome, probe_occlusion
+from monai_hybridsynth.evaluation.occlusion_agreement import probe_occlusion
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, Statistic, score_columns
 from monai_hybridsynth.evaluation.training_arms import ArmScorer, TrainingArm, arm_scores
@@ -48,7 +48,8 @@ MOST_BOOSTED_LABELS = 2
 BOOSTED_REPLICATES = 1000
 FINE_TUNED = (
     "; fine-tuned: the head trained on synthetic records is what the fit on real records shrinks towards, as strongly "
-    "as cross-validation over real patients asks for"
+    "as cross-validation over the training patients asks for, whom the generator has seen: where a cohort carries them "
+    "the head moves away from it too little, and this arm is scored below what it could reach"
 )
 
 
@@ -168,9 +169,8 @@ def utility_findings(
         reason = f"the cohort has only {len(synthetic)} records; {multiple:g} times {len(train)} are needed"
         records += _absent(reason, synthetic.name, sides.outcomes[0].target, multiple, arms=("synthetic",))
     drawings = dict(found.drawings)
-    main = main_outcome(sides.outcomes)
-    if main is not None:
-        maps = probe_occlusion(train, holdout, synthetic, main, seed=seed)
+    if any(outcome.target.is_binary for outcome in sides.outcomes):
+        maps = probe_occlusion(train, holdout, synthetic, sides.outcomes, seed=seed)
         records += maps.metrics
         drawings |= maps.drawings
     return Findings(records, drawings)
