@@ -68,6 +68,7 @@ def _record(estimate: Estimate, cohort: str, floor: float | None) -> MetricRecor
         ),
         reading=(
             f"{share} of the synthetic images look unlike any real image, by a test that calls "
-            f"{100 * (floor or 0.0):.1f} % of other real patients' images so."
+            f"{100 * (floor or 0.0):.1f} % of other real patients' images so; it does not see moderate blur, so "
+            "read the gap in fine detail (high_band_gap) beside it."
         ),
     )

@@ -63,14 +63,17 @@ def test_a_lost_column_is_named_with_its_direction_behind_a_good_mean():
     assert verdict.remarks == ("Lost: sex (reverse).",)
 
 
-def fidelity(shape=0.95, distance=0.01, broken=0.0, recall=0.9):
+def fidelity(shape=0.95, distance=0.01, broken=0.0, recall=0.9, coverage=0.9, texture=0.9):
     return [
         record("column_shape", shape, shape - 0.02, shape + 0.02, family="fidelity", floor=0.95),
         record("pair_trend", 0.9, 0.88, 0.92, family="fidelity", floor=0.9),
         record("kernel_distance", distance, distance - 0.05, distance + 0.05, family="fidelity", better="lower"),
         record("kernel_distance", 9.0, 8.0, 10.0, family="fidelity", better="lower", features="encoder"),
         record("constraint_violations", broken, broken, broken, family="fidelity", better="lower"),
-        record("recall", recall, recall - 0.05, recall + 0.05, family="fidelity", floor=0.9),
+        record("recall", recall, recall - 0.05, recall + 0.05, family="fidelity", floor=0.9, features="judge"),
+    ] + [
+        record("coverage", value, value - 0.05, value + 0.05, family="fidelity", floor=0.9, features=space)
+        for space, value in (("judge", coverage), ("texture", texture), ("encoder", 0.1))
     ]
 
 
@@ -83,6 +86,9 @@ def fidelity(shape=0.95, distance=0.01, broken=0.0, recall=0.9):
         ({"broken": 0.01}, "caution"),
         ({"recall": 0.5}, "caution"),
         ({"recall": 0.1}, "bad"),
+        ({"coverage": 0.1}, "bad"),
+        ({"texture": 0.5}, "caution"),
+        ({"texture": 0.1}, "bad"),
         ({"shape": 0.6}, "bad"),
         ({"broken": 0.2}, "bad"),
     ],
@@ -90,10 +96,21 @@ def fidelity(shape=0.95, distance=0.01, broken=0.0, recall=0.9):
 def test_fidelity_is_measured_against_strangers(changes, light):
     verdict = family_verdicts(fidelity(**changes), "c")[2]
     assert verdict.light == light
-    if "recall" in changes:
+    if changes.keys() & {"recall", "coverage", "texture"}:
         assert verdict.headline.startswith("Images")
     if "shape" in changes:
         assert verdict.headline.startswith("Rows")
+
+
+def test_the_share_of_broken_images_is_read_beside_the_gap_in_fine_detail():
+    records = [
+        record("broken_images", 0.05, 0.03, 0.07, family="fidelity", floor=0.05, better="lower"),
+        record("high_band_gap", 0.4, 0.3, 0.5, family="fidelity", better="lower"),
+    ]
+    verdict = family_verdicts([*fidelity(), *records], "c")[2]
+    broken, detail = (next(check for check in verdict.checks if check.record.name == r.name) for r in records)
+    assert "does not see moderate blur" in broken.rule
+    assert (verdict.light, broken.outcome, detail.outcome) == ("good", "good", "shown")
 
 
 def privacy(membership=(0.5, 0.45, 0.55), copies=(0.01, 0.0, 0.02), exact=0.1, strata=0, **risk):
@@ -140,6 +157,20 @@ def test_silence_without_an_attack_is_not_green(missing):
     verdict = family_verdicts([r for r in privacy() if r.name != missing], "c")[3]
     assert verdict.light == "caution"
     assert missing in verdict.remarks[0]
+
+
+def test_strangers_raise_no_alarm_by_the_number_of_lines():
+    """Each measure of copies may exceed its floor by accident; four read together must exceed it more clearly."""
+    lines = [
+        record("copies_share", 0.022, 0.0105, 0.04, family="privacy", better="lower", floor=0.01, measure=measure)
+        for measure in ("any", "pixels", "judge", "texture")
+    ]
+    alone = family_verdicts([*(r for r in privacy() if r.name != "copies_share"), lines[0]], "c")[3]
+    together = family_verdicts([*(r for r in privacy() if r.name != "copies_share"), *lines], "c")[3]
+    assert [alone.light, together.light] == ["caution", "good"]
+    titles = [check.title for check in together.checks if check.record.name == "copies_share"]
+    assert len(set(titles)) == 4
+    assert titles[1] == "Copies of training images, pixels"
 
 
 def test_copies_buy_no_green_light():

@@ -10,12 +10,15 @@ from monai_hybridsynth.evaluation.verdict.check import Check, Verdict, find_reco
 
 __all__ = ["fidelity_verdict"]
 
+# Recall is passed by images scattered far and wide; coverage is not, and texture shows what components of pixels miss.
 SPREADS = {
-    "precision": "Images that look real (precision)",
-    "recall": "Real images reached (recall)",
-    "coverage": "Real images covered",
+    ("precision", "judge"): "Images that look real (precision)",
+    ("recall", "judge"): "Real images reached (recall)",
+    ("coverage", "judge"): "Real images covered",
+    ("coverage", "texture"): "Real images covered, texture",
 }
 OWN_SPACE = "encoder"
+BLIND_TO_BLUR = "it does not see moderate blur: read it with the gap in fine detail"
 
 
 def fidelity_verdict(metrics: Sequence[MetricRecord], cohort: str, limits: Thresholds) -> Verdict:
@@ -79,8 +82,8 @@ def _images(metrics: Sequence[MetricRecord], cohort: str, limits: Thresholds) ->
         rule = "yellow if surely farther from the training images than held-out images are"
         checks.append(Check("Image distance (kernel)", record, outcome, rule, "images"))
     few, least = limits["fidelity", "spread_share_caution"], limits["fidelity", "spread_share_red"]
-    for name, words in SPREADS.items():
-        record = _first(metrics, cohort, name)
+    for (name, space), words in SPREADS.items():
+        record = _first(metrics, cohort, name, space)
         if record is not None:
             rule = f"yellow below {few:g} of what held-out patients reach, red if surely below {least:g} of it"
             checks.append(Check(words, record, _spread(record, few, least), rule, "images"))
@@ -91,8 +94,12 @@ def _images(metrics: Sequence[MetricRecord], cohort: str, limits: Thresholds) ->
         outcome = (
             "unknown" if excess is None else ("bad" if excess > red else "caution" if excess > caution else "good")
         )
-        rule = f"yellow if surely {caution:g} above held-out images, red if surely {red:g} above"
+        rule = f"yellow if surely {caution:g} above held-out images, red if surely {red:g} above; {BLIND_TO_BLUR}"
         checks.append(Check("Images scored as broken", record, outcome, rule, "images"))
+    detail = _first(metrics, cohort, "high_band_gap")
+    if detail is not None:
+        rule = "shown beside the share of broken images; decides nothing"
+        checks.append(Check("Fine detail against real images (gap)", detail, "shown", rule))
     told = [r for r in records_of(metrics, cohort, "real_or_synthetic_auroc") if "subgroup" not in r.dimensions]
     if told:
         rule = "shown: a classifier tells most generators' images at once; decides nothing"
@@ -100,14 +107,18 @@ def _images(metrics: Sequence[MetricRecord], cohort: str, limits: Thresholds) ->
     return checks
 
 
-def _first(metrics: Sequence[MetricRecord], cohort: str, name: str) -> MetricRecord | None:
-    """Return the cohort's figure in the judge's features, not in a generator's own and not of a subgroup."""
+def _first(metrics: Sequence[MetricRecord], cohort: str, name: str, space: str | None = None) -> MetricRecord | None:
+    """Return the cohort's figure of a space, else the first; not in a generator's own space and not of a subgroup.
+
+    A figure that names no space counts as the judge's.
+    """
     found = [
         record
         for record in records_of(metrics, cohort, name)
         if record.column is None
         and "subgroup" not in record.dimensions
         and not any(OWN_SPACE in str(value) for value in record.dimensions.values())
+        and (space is None or record.dimensions.get("features", "judge") == space)
     ]
     return found[0] if found else None
 
