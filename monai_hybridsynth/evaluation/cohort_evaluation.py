@@ -270,10 +270,11 @@ class _Clock:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return one name per folder: its own, with as much of its path as keeps names apart."""
+    """Return one name per folder: its own, or that of the nearest folder above which keeps them apart."""
     taken = {"train", "holdout"}
-    for depth in range(1, max(len(folder.resolve().parts) for folder in folders) + 1):
-        names = ["/".join(folder.resolve().parts[-depth:]) for folder in folders]
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, min(map(len, parts))):
+        names = [path[-depth] for path in parts]
         if len(set(names)) == len(names) and not taken & set(names):
             return names
     return [f"synthetic {position + 1}" for position in range(len(folders))]

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -235,13 +236,21 @@ def test_evaluate_judges_prepared_and_synthetic_cohorts(bundle, small, tmp_path)
     execute(bundle, "train", small)
     execute(bundle, "inference", small)
     judged = small | {"dataset_dir": str(tmp_path / "prepared")}
-    run = workflow(bundle, "evaluate", judged)
+    twin = shutil.copytree(tmp_path / "out" / "synthetic", tmp_path / "twin")
+    judged["synthetic_dir"] = [str(tmp_path / "out" / "synthetic"), str(twin)]
+    run = workflow(bundle, "evaluate", judged | {"num_replicates": 10})
     run.initialize()
     assert run.check_properties() == []
     run.run()
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(metrics["cohorts"]) == {"train", "holdout", "synthetic", "twin"}
     assert {"correspondence", "fidelity", "utility", "privacy"} <= {entry["family"] for entry in metrics["metrics"]}
     assert (tmp_path / "out" / "report" / "index.html").is_file()
+
+
+def judged_by(run):
+    """Return the arguments that the evaluation of a workflow will be called with."""
+    return run.parser.get_parsed_content("evaluator").keywords
 
 
 def test_evaluate_takes_a_network_as_the_judge(bundle, small):
@@ -249,5 +258,59 @@ def test_evaluate_takes_a_network_as_the_judge(bundle, small):
     run = workflow(bundle, "evaluate", small | {"network_def": network, "holdout_dir": small["dataset_dir"]})
     run.initialize()
     images = torch.randn(3, 1, 16, 16)
-    assert torch.equal(run.parser.get_parsed_content("features")(images), images.flatten(1))
+    assert torch.equal(judged_by(run)["features"](images), images.flatten(1))
     assert len(run.dataset) == 11
+
+
+def test_every_key_of_evaluate_takes_effect(bundle, small, cohort_folder):
+    """The inferer and the device run the network that judges; the dataset is there because MONAI asks for it."""
+    network = {"_target_": "torch.nn.Flatten"}
+    sliding = {"_target_": "monai.inferers.SlidingWindowInferer", "roi_size": 8}
+    base = {"bundle_root": str(bundle), "output_dir": "o", "holdout_dir": str(cohort_folder), "device": "cpu"}
+    asked = {
+        "dataset_dir": ("p", lambda run: str(judged_by(run)["train"].removesuffix("/train"))),
+        "bundle_root": (
+            str(cohort_folder),
+            lambda run: judged_by(run)["train"].removesuffix("/data/train"),
+        ),
+        "train_dir": ("t", lambda run: judged_by(run)["train"]),
+        "holdout_dir": ("h", lambda run: judged_by(run)["holdout"]),
+        "output_dir": ("x", lambda run: judged_by(run)["out"]),
+        "synthetic_dir": (["c", "d"], lambda run: judged_by(run)["synthetic"]),
+        "seed": (5, lambda run: judged_by(run)["seed"]),
+        "spatial_size": (32, lambda run: judged_by(run)["spatial_size"]),
+        "num_replicates": (7, lambda run: judged_by(run)["num_replicates"]),
+        "features": ("supervised", lambda run: judged_by(run)["features"]),
+        "encoder": ("e", lambda run: judged_by(run)["encoder"]),
+        "thresholds": ("f.json", lambda run: judged_by(run)["thresholds"]),
+        "thorough": (True, lambda run: judged_by(run)["thorough"]),
+        "embedding": (3, lambda run: judged_by(run)["features"]),
+        "judge": (4, lambda run: run.parser.get_parsed_content("judge")),
+        "network_def": (network, lambda run: network if callable(judged_by(run)["features"]) else None),
+        "inferer": (sliding, lambda run: {**sliding, "roi_size": run.inferer.roi_size}),
+        "device": ("meta", lambda run: _device_of(judged_by(run)["features"])),
+        "dataset": ([1, 2], lambda run: run.parser.get_parsed_content("dataset")),
+        "evaluator": ("$lambda: 3", lambda run: "$lambda: 3" if run.parser.get_parsed_content("run") == [3] else None),
+    }
+    content = json.loads((bundle / "configs" / "evaluate.json").read_text())
+    assert set(asked) == set(content) - {"imports", "initialize", "run", "finalize"}
+    for key, (value, read) in asked.items():
+        more = {"network_def": network} if key == "device" else {}
+        run = ConfigWorkflow(
+            config_file=str(bundle / "configs" / "evaluate.json"),
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="infer",
+            **{**base, **more, key: value},
+        )
+        run.initialize()
+        assert read(run) == value, key
+
+
+def _device_of(features):
+    """Return "meta" if the images go there to be judged: nothing comes back from it."""
+    try:
+        features(torch.zeros(1, 1, 16, 16))
+    except NotImplementedError as error:
+        return "meta" if "meta" in str(error) else str(error)
+    return "cpu"

@@ -114,7 +114,7 @@ def _around(ordered: np.ndarray, quantile: float, smallest: float) -> float:
     first = round(quantile * (len(ordered) - 1) - (width - 1) / 2)
     first = min(max(first, 0), len(ordered) - width)
     part = ordered[first : first + width]
-    return float(part.mean()) if np.isfinite(part).all() else float(ordered[first])
+    return float(part.mean()) if np.isfinite(part).all() else -math.inf
 
 
 def card_sections(
