@@ -51,6 +51,7 @@ def test_the_spectral_term_counts_missing_detail_wherever_it_lies():
     torch.testing.assert_close(gap, 3 * (amplitudes[0] - amplitudes[1]).square().mean())
     even = torch.full((1, 1, 8, 8), -1.0, requires_grad=True)  # amplitudes of 0: no gradient, but a finite one
     spectral.autoencoder(even.detach(), even, score[:1], None, None)["spectrum"].backward()
+    assert even.grad is not None
     assert torch.isfinite(even.grad).all()
     moved = spectral.autoencoder(image, image.roll(5, dims=-1), score, None, None)
     assert moved["spectrum"].item() == pytest.approx(0, abs=1e-6)
