@@ -69,7 +69,12 @@ def test_evaluate_hands_on_every_cohort(monkeypatch):
     )
     arguments = ["--train", "a", "--holdout", "b", "--synthetic", "c", "--synthetic", "d", "--out", "o", "--seed", "4"]
     assert main(["evaluate", *arguments]) == 0
-    assert asked == [(("a", "b", ["c", "d"], "o"), {"features": None, "encoder": None, "thresholds": None, "seed": 4})]
+    assert asked == [
+        (
+            ("a", "b", ["c", "d"], "o"),
+            {"features": None, "encoder": None, "thresholds": None, "seed": 4, "thorough": False},
+        )
+    ]
 
 
 def test_help_runs_as_a_module_without_heavy_imports():
