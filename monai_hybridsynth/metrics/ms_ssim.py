@@ -29,7 +29,12 @@ def pairwise_ms_ssim(first: torch.Tensor, second: torch.Tensor, *, block: int = 
     if first.shape != second.shape or first.ndim != 4:
         raise ValueError(f"expected pairs of images (N, C, S, S), got {tuple(first.shape)} and {tuple(second.shape)}.")
     size = min(first.shape[2:])
-    room = [n for n in range(1, len(SCALE_WEIGHTS) + 1) if size // max(1, n - 1) ** 2 > KERNEL_SIZE - 1]
+    # The second condition is what MONAI asks for; the first what its kernel needs after halving n - 1 times.
+    room = [
+        n
+        for n in range(1, len(SCALE_WEIGHTS) + 1)
+        if size // 2 ** (n - 1) >= KERNEL_SIZE and size // max(1, n - 1) ** 2 >= KERNEL_SIZE
+    ]
     if not room:
         raise ValueError(f"images have an edge of {size} pixels; MS-SSIM needs at least {KERNEL_SIZE}.")
     chosen = SCALE_WEIGHTS[: room[-1]]

@@ -33,6 +33,12 @@ def test_equal_images_are_one_and_others_less(pair):
     assert pairwise_ms_ssim(pair[0][:0], pair[1][:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("size", [11, 16, 21, 22, 43, 44, 64])
+def test_every_size_from_the_kernel_up_has_room(size):
+    images = torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(size)) * 2 - 1
+    assert torch.allclose(pairwise_ms_ssim(images, images), torch.ones(2, dtype=torch.float64))
+
+
 def test_small_images_and_unequal_pairs_are_refused(pair):
     with pytest.raises(ValueError, match="at least 11"):
         pairwise_ms_ssim(pair[0][..., :8, :8], pair[1][..., :8, :8])
