@@ -31,5 +31,9 @@ def test_a_wheel_brings_code_and_bundles(repository, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     bundled = [path.relative_to(source).as_posix() for path in (source / "bundles").rglob("*") if path.is_file()]
-    modules = [path.relative_to(source).as_posix() for path in (source / "monai_hybridsynth").rglob("*.py")]
-    assert {f"monai_hybridsynth/{name}" for name in bundled} | set(modules) <= names
+    # Modules, and what they read: schemas, limits, the report's templates, py.typed.
+    package = [path for path in (source / "monai_hybridsynth").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    parts = {path.relative_to(source).as_posix() for path in package}
+    assert {f"monai_hybridsynth/{name}" for name in bundled} | parts <= names
+    for name in ("thresholds.json", "templates/report.html.j2"):
+        assert f"monai_hybridsynth/evaluation/{name}" in names
