@@ -63,6 +63,13 @@ def test_shuffling_changes_neither_rows_nor_images(metrics):
 def test_copies_raise_the_alarm_and_strangers_do_not(metrics):
     assert find_record(metrics, "copied", "exact_rows_share").value == 1.0
     assert find_record(metrics, "strangers", "exact_rows_share").value < 0.02
+    assert find_record(metrics, "copied", "copies_share", measure="any").value == 1.0
+    for view in ("image", "table", "record"):
+        attacked = {"view": view, "attack": "strongest", "stratum": "all"}
+        assert find_record(metrics, "copied", "membership_auroc", **attacked).value > 0.95
+        for cohort in ("strangers", "unmatched"):
+            record = find_record(metrics, cohort, "membership_auroc", **attacked)
+            assert record.low <= 0.5 <= record.high
     lights = {cohort: family_verdicts(metrics, cohort)[3].light for cohort in ("strangers", "unmatched", "copied")}
     assert lights == {"strangers": "good", "unmatched": "good", "copied": "bad"}
     assert find_record(metrics, "copied", "agreement_reverse", predictor="kernel").low > 1
