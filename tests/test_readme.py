@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -73,6 +74,8 @@ def test_the_commands_leave_what_the_readme_promises(workspace):
         assert (run / name).exists(), name
     assert (run / "report" / "index.html").is_file()
     assert "F" in (run / "synthetic" / "records.csv").read_text()
+    judged = json.loads((workspace / "runs" / "judged" / "metrics.json").read_text())
+    assert set(judged["cohorts"]) == {"train", "holdout", "synthetic", "unpaired"}
 
 
 @pytest.mark.slow
@@ -84,6 +87,8 @@ def test_the_python_blocks_run(workspace, monkeypatch, number):
     exec(compile(smaller(code), f"README block {number + 1}", "exec"), namespace)
     if "records" in namespace:
         assert (namespace["records"]["sex"] == "F").all()
+    if "auroc" in namespace:
+        assert namespace["auroc"].low < namespace["auroc"].value < namespace["auroc"].high
     if "loss" in namespace:
         assert namespace["loss"].item() > 0
 
