@@ -26,7 +26,7 @@ def metrics(real_data, tmp_path_factory):
     for name, cohort, rows in (
         ("strangers", strangers, np.arange(len(strangers))),
         ("unmatched", strangers, np.arange(len(strangers))),
-        ("copied", copied, rng.integers(0, len(copied), 300)),
+        ("copied", copied, rng.integers(0, len(copied), 5 * len(copied))),
     ):
         images = load_images([cohort.image_paths[row] for row in rows], cohort.schema.image, spatial_size=64)
         pixels = ((images.numpy() + 1) * 127.5).round().astype(np.uint8)
@@ -52,5 +52,20 @@ def test_copies_are_found_and_strangers_are_not_accused(metrics):
     assert family_verdicts(metrics, "copied")[3].light == "bad"
     assert family_verdicts(metrics, "strangers")[3].light != "bad"
     assert find_record(metrics, "copied", "exact_rows_share").value == 1.0
+    assert find_record(metrics, "copied", "copies_share", measure="any").value > 0.95
+    attacked = {"view": "record", "attack": "strongest", "stratum": "all"}
+    assert find_record(metrics, "copied", "membership_auroc", **attacked).value > 0.95
+    fresh = find_record(metrics, "strangers", "membership_auroc", **attacked)
+    assert fresh.low <= 0.5 <= fresh.high
     coincidence = find_record(metrics, "strangers", "exact_rows_share")
     assert coincidence.value == pytest.approx(coincidence.floor, abs=0.15)
+
+
+def test_fidelity_of_strangers_is_at_its_floor_and_shuffling_does_not_change_it(metrics):
+    for name in ("column_shape", "pair_trend", "kernel_distance", "coverage"):
+        strangers, unmatched = (find_record(metrics, cohort, name) for cohort in ("strangers", "unmatched"))
+        # The split balances the targets, so held-out patients resemble the training patients a shade more than others.
+        near = {"higher": strangers.high + 0.02 >= strangers.floor, "lower": strangers.low <= strangers.floor}
+        reached = near[strangers.better]
+        assert reached, name
+        assert strangers.value == pytest.approx(unmatched.value, abs=0.03)
