@@ -113,7 +113,7 @@ def test_the_share_of_broken_images_is_read_beside_the_gap_in_fine_detail():
     assert (verdict.light, broken.outcome, detail.outcome) == ("good", "good", "shown")
 
 
-def privacy(membership=(0.5, 0.45, 0.55), copies=(0.01, 0.0, 0.02), exact=0.1, strata=0, **risk):
+def privacy(membership=(0.5, 0.45, 0.55), copies=(0.01, 0.0, 0.02), exact=0.1, strata=0, views=0, **risk):
     found = [
         record("membership_auroc", *membership, family="privacy", floor=0.5, view="record", attack="strongest"),
         record("copies_share", *copies, family="privacy", better="lower", floor=0.01, view="image"),
@@ -123,6 +123,10 @@ def privacy(membership=(0.5, 0.45, 0.55), copies=(0.01, 0.0, 0.02), exact=0.1, s
     found += [
         record("membership_auroc", 0.5, 0.3, 0.7, family="privacy", view="image", stratum=f"s{i}", attack="strongest")
         for i in range(strata)
+    ]
+    found += [
+        record("membership_auroc", 0.5, 0.3, 0.7, family="privacy", view=f"v{i}", stratum="all", attack="strongest")
+        for i in range(views)
     ]
     # An attack that was not chosen decides nothing.
     found.append(record("membership_auroc", 0.9, 0.8, 0.95, family="privacy", view="record", attack="classifier"))
@@ -134,7 +138,9 @@ def privacy(membership=(0.5, 0.45, 0.55), copies=(0.01, 0.0, 0.02), exact=0.1, s
     [
         ({}, "good"),
         ({"membership": (0.57, 0.52, 0.62)}, "caution"),
-        ({"membership": (0.57, 0.501, 0.64), "strata": 8}, "good"),
+        # strata are read among themselves and lend an attack on everyone no cover; further views do
+        ({"membership": (0.57, 0.501, 0.64), "strata": 8}, "caution"),
+        ({"membership": (0.57, 0.501, 0.64), "views": 8}, "good"),
         ({"membership": (0.5, 0.1, 0.9)}, "caution"),
         ({"membership": (0.97, 0.95, 0.99)}, "bad"),
         ({"copies": (0.5, 0.4, 0.6)}, "bad"),

@@ -48,7 +48,7 @@ def privacy_verdict(metrics: Sequence[MetricRecord], cohort: str, limits: Thresh
     unsure = all(check.remark == UNSURE for check in checks if check.outcome == "caution")
     alarm = next((check.title for check in checks if check.outcome == "bad"), "")
     headline = {
-        "good": "No alarm: attackers do no better than guessing",
+        "good": "No alarm: no attack is surely better than guessing",
         "caution": "Too few patients to be sure" if unsure else "Some figures lie above those of strangers",
         "bad": f"It contains training patients: {alarm[:1].lower()}{alarm[1:]}",
         "unknown": "Nothing could be attacked",
@@ -60,8 +60,9 @@ def privacy_verdict(metrics: Sequence[MetricRecord], cohort: str, limits: Thresh
         checks += [_shown(_title(title, record), record) for record in records_of(metrics, cohort, name)]
     rule = (
         "Green: no attack, no copy and no inference exceeds what strangers give, and membership and copies were "
-        "measured. All intervals of one attack family are read together (Bonferroni), so that many attacks on "
-        "strangers raise no alarm by accident. Yellow: surely above strangers, or too few patients to exclude much. "
+        "measured. Intervals of one kind of attack are read together (Bonferroni; those on all patients, those on "
+        "strata), so that many attacks on strangers raise no alarm by accident. Yellow: surely above strangers, or "
+        "too few patients to exclude much. "
         f"Red: surely above the limits, for membership an AUROC of {limits['privacy', 'membership_auroc_red']:g}. "
         "Distances to the closest record are diagnostics and decide nothing. Green is absence of evidence, not a proof."
     )
@@ -78,9 +79,14 @@ def _shown(title: str, record: MetricRecord) -> Check:
 
 
 def _membership(records: Sequence[MetricRecord], limits: Thresholds) -> list[Check]:
-    """Return the checks of the strongest attacks; all that have a value are read together."""
+    """Return the checks of the strongest attacks, those on all patients first and the strongest of them first.
+
+    Those on all patients are read together, and those on strata among themselves: three attacks on everyone must not
+    hide behind six on a handful of outliers.
+    """
     records = [record for record in records if record.dimensions.get("attack") == STRONGEST] or list(records)
-    known = [record for record in records if record.value is not None]
+    records.sort(key=lambda record: (not _on_everyone(record), record.value is None, -(record.value or 0.0)))
+    known = [_on_everyone(record) for record in records if record.value is not None]
     checks = []
     for record in records:
         kind = "membership_auroc" if record.name == "membership_auroc" else "membership_tpr"
@@ -91,15 +97,19 @@ def _membership(records: Sequence[MetricRecord], limits: Thresholds) -> list[Che
         if record.value is None or record.high is None:
             checks.append(Check(title, record, "unknown", rule, record.note))
             continue
-        low = joint_bound(record, len(known))
+        everyone = _on_everyone(record)
+        low = joint_bound(record, known.count(everyone))
         outcome = "bad" if low > red else ("caution" if low > caution else "good")
-        everyone = str(record.dimensions.get("stratum", "")) in EVERYONE
         wide = kind == "membership_auroc" and everyone and record.high > unsure
         if outcome == "good" and wide:
             checks.append(Check(title, record, "caution", f"{rule}; yellow if {unsure:g} is not excluded", UNSURE))
         else:
             checks.append(Check(title, record, outcome, rule, f"joint lower bound {low:.2f}"))
     return checks
+
+
+def _on_everyone(record: MetricRecord) -> bool:
+    return str(record.dimensions.get("stratum", "")) in EVERYONE
 
 
 def _shares(records: Sequence[MetricRecord], limits: Thresholds) -> list[Check]:
