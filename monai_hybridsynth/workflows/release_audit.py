@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ __all__ = ["Finding", "audit_release"]
 PREPARED = {"train", "holdout", "schema.json"}
 SIDE_CONTENT = {"images", "records.csv", "records.parquet", "schema.json"}
 REPORT = {"index.html", "plotly.min.js", "images"}
-REPORT_WARNING = "Contains real images and real rows. Do not release this page."
+# Beside the page lies what may leave the house, and is therefore searched.
+RELEASABLE = re.compile(r"thresholds\.json|data_card(_\d+)?\.md")
+REPORT_WARNING = "This page stays in the house: it shows real images and real rows."
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def audit_release(path: str | Path, *, against: str | Path | None = None) -> lis
 
     Two folders hold the cohort by design; below ``path`` they are named in a note and not searched: the one that
     ``prepare`` wrote (``train`` and ``holdout`` with records and images), and the report of
-    ``evaluate``, whose page warns that it shows real images. With any other file in it such a folder is searched.
+    ``evaluate``, whose page warns that it shows real images; its data cards and limits, which may leave the house, are
+    searched. With any other file in it such a folder is searched as a whole.
 
     Args:
         path: a file or a folder.
@@ -99,6 +103,7 @@ def _files(path: Path) -> tuple[list[Path], list[Finding]]:
         if private is not None:
             name = folder.relative_to(path).as_posix()
             notes.append(Finding("note", name, f"{private}, not searched", "never release this folder"))
+            files += [entry for entry in sorted(folder.iterdir()) if RELEASABLE.fullmatch(entry.name)]
             continue
         for entry in sorted(folder.iterdir()):
             if entry.is_dir() and not entry.is_symlink():
@@ -113,7 +118,8 @@ def _private_content(folder: Path) -> str | None:
     if _is_prepared(folder):
         return "the prepared cohort itself"
     page = folder / "index.html"
-    if {entry.name for entry in folder.iterdir()} == REPORT and REPORT_WARNING in page.read_text(encoding="utf-8"):
+    names = {entry.name for entry in folder.iterdir() if not RELEASABLE.fullmatch(entry.name)}
+    if names == REPORT and REPORT_WARNING in page.read_text(encoding="utf-8"):
         return "a report for the house that owns the cohort, with real images"
     return None
 

@@ -349,6 +349,13 @@ def test_a_report_with_real_images_is_named_when_its_page_says_so(release, cohor
     (report / "index.html").write_text(template.read_text(encoding="utf-8"))
     assert texts(release, cohort) == ""
     assert [finding.file for finding in audit_release(release, against=cohort)] == ["report"]
+    card = report / "data_card.md"
+    card.write_text("12 patients")
+    (report / "thresholds.json").write_text("{}")
+    assert texts(release, cohort) == ""
+    card.write_text(f"among them {table['patient_id'][0]}")
+    assert "leak: report/data_card.md" in texts(release, cohort), "the card may leave the house, so it is searched"
+    card.unlink()
     (report / "model.pkl").write_bytes(b"")
     assert "leak: report/images/real_000000.png" in texts(release, cohort)
     assert "images of patients" in texts(report, cohort), "audited itself, it is searched"
