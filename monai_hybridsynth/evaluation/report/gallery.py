@@ -58,7 +58,7 @@ class PicturePair:
 
 @dataclass(frozen=True)
 class OccludedImage:
-    """An image, and how much each of its places matters to a predictor trained on real and on synthetic records."""
+    """An image, and how much its places matter to predictors trained on held-out patients and on synthetic records."""
 
     target: str
     image: Picture
@@ -195,7 +195,7 @@ def occluded_images(
         for side in ("real", "synthetic"):
             name = f"images/{prefix}_occlusion_{side}_{place:03d}.png"
             Image.fromarray(_overlay(grey, np.asarray(one[side], dtype=float))).save(folder / name)
-            sides.append(Picture(name, (f"trained on {side}",)))
+            sides.append(Picture(name, ("trained on held-out patients" if side == "real" else "trained on synthetic",)))
         shown.append(OccludedImage(str(one["target"]), picture, sides[0], sides[1]))
     return shown
 
