@@ -23,7 +23,8 @@ __all__ = [
 
 # Fewer finite replicates than this share say that the statistic cannot be estimated at all.
 MINIMUM_FINITE_SHARE = 0.5
-# For statistics that refit predictors; with it, simulated 95 % intervals of agreement cover 91 (reverse) to 100 % (forward).
+# For statistics that refit predictors; with it, simulated 95 % intervals of agreement cover 91 (reverse) to 100 %
+# (forward).
 REFIT_CONTRACTION = 0.5
 
 
