@@ -96,34 +96,34 @@ def evaluate_cohorts(
         raise ValueError("synthetic is empty; give at least one synthetic cohort folder.")
     limits = Thresholds.defaults() if thresholds is None else Thresholds.load(thresholds)
     out.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
     stages = _stages(seed=seed, num_replicates=num_replicates, thorough=thorough)
     with tqdm(total=2 + len(folders) * (1 + len(stages)) + 1, unit="step", desc="evaluate") as bar:
-        clock = _Clock(seconds, bar)
+        clock = _Clock(bar)
         with clock("read"):
             real, made = _read(train, holdout, folders)
         with clock("embed"):
+            contents = {role: _content(role, cohort) for role, cohort in real.items()}
             judges, finished = _judges(
                 features,
                 real["train"],
                 out / ".unfinished",
                 encoder=encoder,
                 supervised=thorough,
-                real=_digests(train, holdout),
+                real=[content["files"] for content in contents.values()],
                 num_replicates=num_replicates,
                 seed=seed,
                 spatial_size=spatial_size,
             )
             embed = partial(_embed, finished, judges, spatial_size=spatial_size)
-            a, b = (embed(cohort, name=role, role=role) for role, cohort in real.items())
+            a, b = (embed(cohort, contents[role], role=role) for role, cohort in real.items())
         judged: list[JudgedCohort] = []
         found: dict[str, list[Findings]] = {}
         for name, (cohort, manifest) in made.items():
             with clock("embed", name):
-                c = embed(cohort, name=name, role="synthetic", manifest=manifest)
+                content = _content(name, cohort)
+                c = embed(cohort, content, role="synthetic", manifest=manifest)
                 refuse_features_of_the_synthetic(judges.judge, a, [c])
             judged.append(c)
-            content = {"name": name, "files": digest_folder(cohort.folder)}
             for stage, work in stages.items():
                 with clock(stage, name):
                     found.setdefault(name, []).append(finished.once(stage, content, partial(work, a, b, c)))
@@ -137,9 +137,9 @@ def evaluate_cohorts(
             page: dict[str, Any] = {"drawings": drawings, "seed": seed, "judge": _name(judges.judge)}
             options = {"features": features, "encoder": encoder}
             write_report(out / "report", a, b, judged, metrics, thresholds=limits, options=options, **page)
-        content = write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=seconds)
+        document = write_metrics(out / "metrics.json", metrics, cohorts=cohorts, seconds=clock.seconds)
         finished.remove()
-        return content
+        return document
 
 
 def _stages(*, seed: int, num_replicates: int, thorough: bool = False) -> dict[str, Stage]:
@@ -215,38 +215,23 @@ def _embed(
     finished: FinishedStages,
     judges: Judges,
     cohort: Cohort,
+    content: dict[str, str],
     *,
-    name: str,
     role: str,
     spatial_size: int,
     manifest: dict[str, Any] | None = None,
 ) -> JudgedCohort:
     """Return the cohort with its embeddings, from the notes if an interrupted evaluation left them there."""
-    side: list[JudgedCohort] = []
 
     def work() -> dict[str, np.ndarray]:
-        side.append(
-            embed_cohort(
-                cohort,
-                judges.judge,
-                name=name,
-                role=role,
-                spatial_size=spatial_size,
-                spaces=judges.spaces,
-                manifest=manifest,
-            )
+        side = embed_cohort(
+            cohort, judges.judge, name=content["name"], role=role, spatial_size=spatial_size, spaces=judges.spaces
         )
-        return {"features": side[0].features, "pixels": side[0].pixels, **side[0].spaces}
+        return {"features": side.features, "pixels": side.pixels, **side.spaces}
 
-    arrays = finished.arrays_once("embed", {"name": name, "files": digest_folder(cohort.folder)}, work)
-    if side:
-        return side[0]
+    arrays = finished.arrays_once("embed", content, work)
     features, pixels = arrays.pop("features"), arrays.pop("pixels")
-    return JudgedCohort(name, role, cohort, features, row_groups(cohort, role), manifest, pixels, arrays)
-
-
-def _digests(*folders: str | Path) -> list[str]:
-    return [digest_folder(folder) for folder in folders]
+    return JudgedCohort(content["name"], role, cohort, features, row_groups(cohort, role), manifest, pixels, arrays)
 
 
 def _digest(embedding: Features) -> str:
@@ -254,11 +239,17 @@ def _digest(embedding: Features) -> str:
     return digest_network(embedding) if isinstance(embedding, nn.Module) else f"{id(embedding)} {os.getpid()}"
 
 
+def _content(name: str, cohort: Cohort) -> dict[str, str]:
+    """Return what tells a cohort from others in the notes of finished stages."""
+    return {"name": name, "files": digest_folder(cohort.folder)}
+
+
 class _Clock:
     """Measures each stage and moves the progress bar."""
 
-    def __init__(self, seconds: dict[str, float], bar: tqdm) -> None:
-        self.seconds, self.bar = seconds, bar
+    def __init__(self, bar: tqdm) -> None:
+        self.seconds: dict[str, float] = {}
+        self.bar = bar
 
     @contextmanager
     def __call__(self, stage: str, cohort: str = "") -> Iterator[None]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from monai_hybridsynth.evaluation.findings import Findings
-from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, limited_rows
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.metrics import Estimate, maximal_pixel_correlation, nearest_records
 from monai_hybridsynth.metrics.copy_share import CopyRule, copy_rule, hit_share, neighbour_contrast, share_beside_floor
@@ -61,9 +61,8 @@ def copy_metrics(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCo
     The measures: ``pixels`` sees through moves, sizes, mirroring and grey-value curves; ``judge`` and ``texture`` are
     distances in the embeddings; ``any`` accuses what one of them accuses, its floor counted the same way.
     """
-    rows = np.arange(len(synthetic))
-    if len(rows) > MAXIMUM_RECORDS:
-        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MAXIMUM_RECORDS])
+    rows = limited_rows(len(synthetic), MAXIMUM_RECORDS, seed=seed)
+    if len(rows) < len(synthetic):
         synthetic = synthetic.subset(rows)
     reason = _too_few(train, holdout)
     if reason:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -52,32 +53,40 @@ class FinishedStages:
             cohort: JSON values that tell the judged cohort from others.
             work: computes the findings.
         """
-        note = self.folder / f"{stage}-{digest_settings([self.settings, stage, dict(cohort)])[:16]}.json"
+        note = self._note(stage, cohort, ".json")
         if note.is_file():
             content = json.loads(note.read_text(encoding="utf-8"))
             return Findings([MetricRecord(**record) for record in content["metrics"]], content["drawings"])
         found = work()
         content = {"metrics": [asdict(record) for record in found.metrics], "drawings": dict(found.drawings)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = note.with_suffix(".part")
-        draft.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-        draft.replace(note)
+        with self._draft(note) as stream:
+            stream.write(json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
         return found
 
     def arrays_once(
         self, stage: str, cohort: Mapping[str, Any], work: Callable[[], Mapping[str, np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """Return named arrays like :meth:`once` does findings; they are kept without pickle."""
-        note = self.folder / f"{stage}-{digest_settings([self.settings, stage, dict(cohort)])[:16]}.npz"
-        if not note.is_file():
-            arrays = work()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            draft = note.with_suffix(".part")
-            with draft.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
-            draft.replace(note)
-        with np.load(note, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        note = self._note(stage, cohort, ".npz")
+        if note.is_file():
+            with np.load(note, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        arrays = dict(work())
+        with self._draft(note) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        return arrays
+
+    def _note(self, stage: str, cohort: Mapping[str, Any], suffix: str) -> Path:
+        return self.folder / f"{stage}-{digest_settings([self.settings, stage, dict(cohort)])[:16]}{suffix}"
+
+    @contextmanager
+    def _draft(self, note: Path) -> Iterator[BinaryIO]:
+        """Give a file to write, which becomes the note when it is complete."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = note.with_suffix(".part")
+        with draft.open("wb") as stream:
+            yield stream
+        draft.replace(note)
 
     def remove(self) -> None:
         """Remove the notes: they hold what was computed from patients."""

@@ -16,7 +16,14 @@ from monai_hybridsynth.data import Cohort, RecordSchema, read_cohort
 from monai_hybridsynth.metrics import record_weights
 from monai_hybridsynth.transforms import load_images
 
-__all__ = ["JudgedCohort", "embed_cohort", "read_real_cohort", "read_synthetic_cohort", "tolerant_schema"]
+__all__ = [
+    "JudgedCohort",
+    "embed_cohort",
+    "limited_rows",
+    "read_real_cohort",
+    "read_synthetic_cohort",
+    "tolerant_schema",
+]
 
 IMAGES_AT_ONCE = 256
 
@@ -71,9 +78,7 @@ class JudgedCohort:
 
     def limited(self, count: int, *, seed: int) -> JudgedCohort:
         """Return the cohort itself, or a random part of it with ``count`` records."""
-        if len(self) <= count:
-            return self
-        return self.subset(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+        return self if len(self) <= count else self.subset(limited_rows(len(self), count, seed=seed))
 
     def subset(self, rows: np.ndarray) -> JudgedCohort:
         """Return the records at the given positions, in that order."""
@@ -100,6 +105,13 @@ class JudgedCohort:
             "patients": self.num_groups if named else None,
             "manifest": self.manifest,
         }
+
+
+def limited_rows(count: int, maximum: int, *, seed: int) -> np.ndarray:
+    """Return the rows ``0 ... count - 1``, or a random part of them in order, shape ``(min(count, maximum),)``."""
+    if count <= maximum:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:maximum])
 
 
 def tolerant_schema(schema: RecordSchema) -> RecordSchema:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from monai_hybridsynth.evaluation.column_views import row_texts
-from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, limited_rows
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.train_on_synthetic import encoded_rows
 from monai_hybridsynth.metrics import (
@@ -21,7 +21,7 @@ from monai_hybridsynth.metrics import (
 from monai_hybridsynth.metrics.copy_share import share_beside_floor
 from monai_hybridsynth.metrics.exact_rows import nearly_exact_rows
 
-__all__ = ["closest_training_rows", "nearness_metrics"]
+__all__ = ["nearness_metrics"]
 
 NUM_REPLICATES = 400
 MAXIMUM_RECORDS = 5000
@@ -135,7 +135,7 @@ def _distances(
     records = []
     found = []
     for side, cohort in zip(features, cohorts, strict=True):
-        rows = _subset(len(side), seed=seed)
+        rows = limited_rows(len(side), MAXIMUM_RECORDS, seed=seed)
         distances = nearest_records(torch.from_numpy(side[rows]), torch.from_numpy(train), num_neighbours=2)[0].numpy()
         second = np.maximum(distances[:, 1], np.finfo(float).tiny)
         ratio = np.where(distances[:, 1] > 0, distances[:, 0] / second, 1.0)
@@ -185,13 +185,6 @@ def _absent(reason: str, cohort: str, metric: str, view: str) -> MetricRecord:
     )
 
 
-def _subset(count: int, *, seed: int) -> np.ndarray:
-    rows = np.arange(count)
-    return (
-        rows if count <= MAXIMUM_RECORDS else np.sort(np.random.default_rng(seed).permutation(rows)[:MAXIMUM_RECORDS])
-    )
-
-
 def _median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return weighted medians, shape ``(B,)``, for weights ``(B, rows)``."""
     order = np.argsort(values)
@@ -206,9 +199,3 @@ def _median_estimate(values: np.ndarray, groups: np.ndarray, *, highest: float, 
     replicates = _median(values, bootstrap_weights(groups, NUM_REPLICATES, seed=seed))
     low, high = interval(value, replicates, num_groups=units, bounds=(0.0, highest))
     return Estimate(value, low, high, units)
-
-
-def closest_training_rows(candidates: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each candidate's distance to and index of its closest training record, for galleries."""
-    distances, indices = nearest_records(torch.from_numpy(candidates), torch.from_numpy(train))
-    return distances[:, 0].numpy(), indices[:, 0].numpy()

@@ -13,8 +13,6 @@ from monai_hybridsynth.features.pixel_pca import PixelPCA
 
 __all__ = ["NamedNetwork", "XrayNetwork", "load_network_file", "load_xray_network"]
 
-NETWORK_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pt2")
-
 
 class NamedNetwork(nn.Module):
     """A frozen network's output, pooled and reduced to components that predictors and distances can use.

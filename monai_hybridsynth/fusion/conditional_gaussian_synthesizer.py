@@ -12,7 +12,7 @@ from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
-from monai_hybridsynth.fusion.synthesizer import read_artifact, write_artifact
+from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.underlying_table import read_underlying, underlying_columns
 from monai_hybridsynth.transforms.published_statistics import patient_weights
@@ -119,10 +119,7 @@ class ConditionalGaussianSynthesizer:
         Returns:
             the fitted table's clinical and latent columns, its order and dtypes.
         """
-        if not hasattr(self, "copula_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
-        if num_records < 1:
-            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        require_fitted(self, "copula_", call="sample")
         fixed = FixedColumns.read(conditions, self.layout_, num_records)
         rng = np.random.default_rng(seed)
         draws = ConditionalDraws(self.copula_, self.columns_, self.whitening_, self.layout_.latent_names, fixed)
@@ -135,8 +132,7 @@ class ConditionalGaussianSynthesizer:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
-        if not hasattr(self, "copula_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        require_fitted(self, "copula_", call="save")
         arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance}
         if self.whitening_ is not None:
             arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
@@ -158,7 +154,7 @@ class ConditionalGaussianSynthesizer:
         synthesizer.copula_ = GaussianCopula(arrays["mean"], arrays["covariance"])
         synthesizer.whitening_ = None
         if content["num_scores"] is not None:
-            parts = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith("whitening.")}
+            parts = arrays_below(arrays, "whitening")
             synthesizer.whitening_ = LatentWhitening.from_arrays(parts, num_scores=content["num_scores"])
         return synthesizer
 

@@ -42,8 +42,10 @@ class FixedColumns:
             num_records: how many records are drawn.
 
         Raises:
-            ValueError: naming column, value and what is allowed.
+            ValueError: naming column, value and what is allowed, or that no record is asked for.
         """
+        if num_records < 1:
+            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
         if conditions is None or len(_columns(conditions)) == 0:
             return None
         if isinstance(conditions, pd.DataFrame):

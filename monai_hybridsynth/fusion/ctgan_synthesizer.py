@@ -17,7 +17,7 @@ from monai_hybridsynth.fusion.condition_target import ConditionTarget
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, choose_candidates
 from monai_hybridsynth.fusion.ctgan_training import build_generator, fit_modes, train_generator
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
-from monai_hybridsynth.fusion.synthesizer import read_artifact, write_artifact
+from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.table_spans import Span, TableSpans
 from monai_hybridsynth.transforms.column_encoding import FlatColumn
@@ -204,10 +204,7 @@ class CTGANSynthesizer:
         Returns:
             the fitted table's clinical and latent columns, its order and dtypes.
         """
-        if not hasattr(self, "generator_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
-        if num_records < 1:
-            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        require_fitted(self, "generator_", call="sample")
         fixed = FixedColumns.read(conditions, self.layout_, num_records)
         rng = np.random.default_rng(seed)
         if fixed is None:
@@ -230,8 +227,7 @@ class CTGANSynthesizer:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
-        if not hasattr(self, "generator_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        require_fitted(self, "generator_", call="save")
         arrays = {f"generator.{name}": value.numpy() for name, value in self.generator_.state_dict().items()}
         if self.whitening_ is not None:
             arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
@@ -253,18 +249,14 @@ class CTGANSynthesizer:
         synthesizer.spans_ = TableSpans.from_list(content["spans"])
         synthesizer.whitening_ = None
         if content["num_scores"] is not None:
-            parts = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith("whitening.")}
+            parts = arrays_below(arrays, "whitening")
             synthesizer.whitening_ = LatentWhitening.from_arrays(parts, num_scores=content["num_scores"])
         synthesizer.generator_ = build_generator(
             synthesizer.spans_,
             embedding_dim=synthesizer.options["embedding_dim"],
             generator_dim=synthesizer.options["generator_dim"],
         )
-        state = {
-            name.partition(".")[2]: torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith("generator.")
-        }
+        state = {name: torch.from_numpy(value) for name, value in arrays_below(arrays, "generator").items()}
         synthesizer.generator_.load_state_dict(state)
         return synthesizer
 

@@ -14,7 +14,7 @@ from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.joint_flow_training import FlowCourse, train_record_flow
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
 from monai_hybridsynth.fusion.record_vectors import RecordVectors
-from monai_hybridsynth.fusion.synthesizer import read_artifact, write_artifact
+from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.inferers.record_flow_sampling import sample_record_flow
 from monai_hybridsynth.networks.record_velocity import RecordVelocity
@@ -109,10 +109,7 @@ class JointFlowSynthesizer:
 
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
         """Draw records; ``conditions`` fixes columns, for all records or row by row, and is returned unchanged."""
-        if not hasattr(self, "network_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
-        if num_records < 1:
-            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        require_fitted(self, "network_", call="sample")
         fixed = FixedColumns.read(conditions, self.vectors_.layout, num_records)
         rng = np.random.default_rng(seed)
         records = self.vectors_.decode(self._draw(fixed, num_records, rng), rng)
@@ -131,8 +128,7 @@ class JointFlowSynthesizer:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
-        if not hasattr(self, "network_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        require_fitted(self, "network_", call="save")
         whitening = self.vectors_.whitening
         arrays = {f"network.{name}": value.numpy() for name, value in self.network_.state_dict().items()}
         if whitening is not None:
@@ -155,20 +151,16 @@ class JointFlowSynthesizer:
         """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did."""
         content, arrays = read_artifact(folder, cls.__name__)
         synthesizer = cls(**content["arguments"])
-
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{prefix}.")}
-
         whitening = None
         if content["num_scores"] is not None:
-            whitening = LatentWhitening.from_arrays(part("whitening"), num_scores=content["num_scores"])
+            whitening = LatentWhitening.from_arrays(arrays_below(arrays, "whitening"), num_scores=content["num_scores"])
         synthesizer.vectors_ = RecordVectors(TableLayout.from_dict(content["layout"]), whitening)
         synthesizer.vectors_.thresholds = np.array(content["thresholds"])
         options = synthesizer.options
         synthesizer.network_ = RecordVelocity(
             synthesizer.vectors_.size, width=options["width"], depth=options["depth"], dropout=options["dropout"]
         ).eval()
-        state = {name: torch.from_numpy(value) for name, value in part("network").items()}
+        state = {name: torch.from_numpy(value) for name, value in arrays_below(arrays, "network").items()}
         synthesizer.network_.load_state_dict(state)
         synthesizer.course_ = FlowCourse(**content["course"])
         return synthesizer

@@ -19,7 +19,15 @@ from monai_hybridsynth.transforms.published_statistics import patient_weights, p
 if TYPE_CHECKING:
     from monai_hybridsynth.data.record_schema import RecordSchema
 
-__all__ = ["IndependentSynthesizer", "RecordSynthesizer", "load_synthesizer", "read_artifact", "write_artifact"]
+__all__ = [
+    "IndependentSynthesizer",
+    "RecordSynthesizer",
+    "arrays_below",
+    "load_synthesizer",
+    "read_artifact",
+    "require_fitted",
+    "write_artifact",
+]
 
 FORMAT = 1
 
@@ -69,10 +77,7 @@ class IndependentSynthesizer:
 
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
         """Draw every column on its own; the same seed gives the same records."""
-        if not hasattr(self, "histograms_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before sample().")
-        if num_records < 1:
-            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
+        require_fitted(self, "histograms_", call="sample")
         fixed = FixedColumns.read(conditions, self.layout_, num_records)
         rng = np.random.default_rng(seed)
         flat: dict[str, np.ndarray] = {}
@@ -94,8 +99,7 @@ class IndependentSynthesizer:
 
     def save(self, folder: str | Path) -> Path:
         """Write the histograms; there are no weights, and the weights file is empty."""
-        if not hasattr(self, "histograms_"):
-            raise RuntimeError("this synthesizer is not fitted; call fit(table, schema, seed=...) before save().")
+        require_fitted(self, "histograms_", call="save")
         arguments = {"minimum_patients": self.minimum_patients, "max_bins": self.max_bins}
         content = {"arguments": arguments, "layout": self.layout_.to_dict(), "histograms": self.histograms_}
         return write_artifact(folder, type(self).__name__, content, {})
@@ -178,6 +182,17 @@ def read_artifact(folder: str | Path, synthesizer: str | None = None) -> tuple[d
     if synthesizer is not None and content["synthesizer"] != synthesizer:
         raise ValueError(f"{folder} holds a {content['synthesizer']!r}, not a {synthesizer!r}; use load_synthesizer().")
     return content, load_file(folder / "weights.safetensors")
+
+
+def arrays_below(arrays: dict[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
+    """Return the arrays of one part of an artifact, named ``<part>.<name>`` there, by name."""
+    return {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{part}.")}
+
+
+def require_fitted(synthesizer: RecordSynthesizer, learned: str, *, call: str) -> None:
+    """Raise a RuntimeError, naming the call, unless the synthesizer has the attribute that ``fit`` sets."""
+    if not hasattr(synthesizer, learned):
+        raise RuntimeError(f"this synthesizer is not fitted; call fit(table, schema, seed=...) before {call}().")
 
 
 def _keep_exclusive_shares(encoding: object, flat: dict[str, np.ndarray], rng: np.random.Generator) -> None:

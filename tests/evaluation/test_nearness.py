@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from monai_hybridsynth.evaluation.column_views import row_texts
-from monai_hybridsynth.evaluation.nearness import closest_training_rows, nearness_metrics
+from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.verdict import find_record
+from monai_hybridsynth.metrics import nearest_records
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,9 @@ def test_one_training_record_is_not_enough_for_a_distance(judged):
 
 
 def test_the_closest_training_record_is_found(sides):
-    distances, indices = closest_training_rows(sides[0].features[[7, 3]] + 1e-3, sides[0].features)
-    assert indices.tolist() == [7, 3]
+    train = torch.from_numpy(sides[0].features)
+    distances, indices = nearest_records(train[[7, 3]] + 1e-3, train)
+    assert indices[:, 0].tolist() == [7, 3]
     assert (distances < 0.01).all()
 
 

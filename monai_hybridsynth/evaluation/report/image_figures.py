@@ -7,7 +7,7 @@ from typing import Any
 
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.report.figure import REAL_COLOUR, Figure, cohort_colour
-from monai_hybridsynth.evaluation.report.interval_rows import bar_marks, interval_series, rows_layout, shifts
+from monai_hybridsynth.evaluation.report.interval_rows import bar_marks, cohort_series, rows_layout
 
 __all__ = ["distance_figure", "image_figures", "scatter_figure", "spectrum_figure", "spread_figure"]
 
@@ -53,11 +53,7 @@ def spread_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> Fi
         return SPREADS[record.name]
 
     places = [text for name, text in SPREADS.items() if any(record.name == name for record in chosen)]
-    series = []
-    for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True):
-        rows = [record for record in chosen if record.cohort == cohort]
-        colour = cohort_colour(order)
-        series.append(interval_series(rows, places, name=cohort, colour=colour, shift=shift, place=place))
+    series = cohort_series(chosen, places, cohorts, place=place)
     floors = {place(r): float(r.floor) for r in chosen if r.cohort == cohorts[0] and r.floor is not None}
     series.append(bar_marks(floors, places, "held-out patients"))
     highest = max([1.0, *(record.high or 0 for record in chosen), *floors.values()])

@@ -6,9 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
-from monai_hybridsynth.evaluation.report.figure import REAL_COLOUR
+from monai_hybridsynth.evaluation.report.figure import REAL_COLOUR, cohort_colour
 
-__all__ = ["MEAN", "bar_marks", "interval_series", "place_of", "rows_layout", "shifts", "vertical_lines"]
+__all__ = [
+    "MEAN",
+    "bar_marks",
+    "cohort_series",
+    "interval_series",
+    "place_of",
+    "rows_layout",
+    "shifts",
+    "vertical_lines",
+]
 
 MEAN = "mean of all columns"
 ROW_HEIGHT, DENSE_ROW_HEIGHT, MANY_ROWS = 46, 26, 24
@@ -59,6 +68,27 @@ def interval_series(
         "hovertemplate": "%{text}<extra></extra>",
         "text": [f"{place(r)}, {name}: {r.value:.2f} [{r.low:.2f}, {r.high:.2f}], n = {r.n}" for r in shown],
     }
+
+
+def cohort_series(
+    records: Sequence[MetricRecord],
+    places: Sequence[str],
+    cohorts: Sequence[str],
+    *,
+    place: Callable[[MetricRecord], str] = place_of,
+) -> list[dict[str, Any]]:
+    """Return one series of values with intervals per cohort, side by side in its own colour."""
+    return [
+        interval_series(
+            [record for record in records if record.cohort == cohort],
+            places,
+            name=cohort,
+            colour=cohort_colour(order),
+            shift=shift,
+            place=place,
+        )
+        for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True)
+    ]
 
 
 def bar_marks(values: dict[str, float], places: Sequence[str], name: str) -> dict[str, Any]:

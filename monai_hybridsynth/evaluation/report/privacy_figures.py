@@ -7,7 +7,7 @@ from typing import Any
 
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.report.figure import Figure, cohort_colour
-from monai_hybridsynth.evaluation.report.interval_rows import interval_series, rows_layout, shifts
+from monai_hybridsynth.evaluation.report.interval_rows import cohort_series, rows_layout
 
 __all__ = ["attack_figure", "privacy_figures", "risk_figure", "roc_figure"]
 
@@ -42,17 +42,7 @@ def attack_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> Fi
         return ", ".join(shown) or _distinct(record)
 
     places = list(dict.fromkeys(place(record) for record in chosen))
-    series = [
-        interval_series(
-            [record for record in chosen if record.cohort == cohort],
-            places,
-            name=cohort,
-            colour=cohort_colour(order),
-            shift=shift,
-            place=place,
-        )
-        for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True)
-    ]
+    series = cohort_series(chosen, places, cohorts, place=place)
     low = min(record.low or 0 for record in chosen)
     layout = rows_layout(
         places, "AUROC of telling training from held-out patients", (min(low, 0.3) - 0.03, 1.02), (0.5,)
@@ -112,17 +102,7 @@ def risk_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str]) -> Figu
         return f"{RISKS[record.name]}: {_distinct(record)}"
 
     places = list(dict.fromkeys(place(record) for record in chosen))
-    series = [
-        interval_series(
-            [record for record in chosen if record.cohort == cohort],
-            places,
-            name=cohort,
-            colour=cohort_colour(order),
-            shift=shift,
-            place=place,
-        )
-        for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True)
-    ]
+    series = cohort_series(chosen, places, cohorts, place=place)
     low = min(record.low or 0 for record in chosen)
     high = max(record.high or 0 for record in chosen)
     span = (min(low, -0.05) - 0.02, max(high, 0.1) + 0.02)

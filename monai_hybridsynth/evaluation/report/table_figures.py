@@ -11,20 +11,14 @@ from monai_hybridsynth.evaluation.column_views import ColumnView
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.report.figure import REAL_COLOUR, Figure, cohort_colour, slug
-from monai_hybridsynth.evaluation.report.interval_rows import (
-    bar_marks,
-    interval_series,
-    place_of,
-    rows_layout,
-    shifts,
-)
+from monai_hybridsynth.evaluation.report.interval_rows import bar_marks, cohort_series, place_of, rows_layout
 
 __all__ = ["cooccurrence_figures", "score_figure", "shape_figures", "table_figures"]
 
 SCORES = {
-    "column_shape": ("Column shapes", "1: the same distribution as in training patients", (1.0,)),
-    "pair_trend": ("Pair trends", "1: the same relations to other columns", (1.0,)),
-    "missingness": ("Missing values", "difference in the share of missing values", (0.0,)),
+    "column_shape": ("Column shapes", "1: the same distribution as in training patients"),
+    "pair_trend": ("Pair trends", "1: the same relations to other columns"),
+    "missingness": ("Missing values", "difference in the share of missing values"),
 }
 MANY_LEVELS = 8
 
@@ -41,19 +35,13 @@ def table_figures(
 
 def score_figure(metrics: Sequence[MetricRecord], cohorts: Sequence[str], name: str) -> Figure | None:
     """Return one score per column for all cohorts, with the score of held-out patients as a bar."""
-    title, axis, lines = SCORES[name]
+    title, axis = SCORES[name]
     chosen = [r for r in metrics if r.name == name and r.value is not None and "label" not in r.dimensions]
     if not chosen:
         return None
     better = chosen[0].better
-    axis = {"column_shape": axis, "pair_trend": axis}.get(name) or (
-        axis if better == "lower" else "1: the same pattern"
-    )
     places = list(dict.fromkeys(place_of(record) for record in sorted(chosen, key=lambda r: r.column is not None)))
-    series = []
-    for shift, (order, cohort) in zip(shifts(len(cohorts)), enumerate(cohorts), strict=True):
-        rows = [record for record in chosen if record.cohort == cohort]
-        series.append(interval_series(rows, places, name=cohort, colour=cohort_colour(order), shift=shift))
+    series = cohort_series(chosen, places, cohorts)
     floors = {place_of(r): float(r.floor) for r in chosen if r.cohort == cohorts[0] and r.floor is not None}
     series.append(bar_marks(floors, places, "held-out patients"))
     lows = [*(record.low or 0 for record in chosen), *floors.values()]
