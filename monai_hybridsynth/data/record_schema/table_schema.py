@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from .column_rules import ColumnRules
 from .image_settings import ImageSettings
 from .record_field import RecordField
 from .record_problem import CohortError, RecordProblem
+from .rule_reading import read_rules
 from .value_parsing import ParsedColumn, as_text, is_missing, parse_column
 
 __all__ = ["ParsedTable", "RecordSchema", "derive_column"]
@@ -38,11 +41,13 @@ class ParsedTable:
 
 
 class RecordSchema:
-    """The fields of a cohort's table in order, and how its images are read.
+    """The fields of a cohort's table in order, how its images are read, and the rules between columns.
 
     Args:
         fields: the columns; names are unique, at most one is the group and one the image.
         image: how images become numbers.
+        rules: between columns, as :func:`.rule_reading.read_rules` takes them. A rule about a column that is set aside
+            is kept but not checked.
 
     Example:
         >>> schema = RecordSchema([RecordField("age", "number", kind="continuous", unit="a", minimum=0, maximum=120)])
@@ -50,7 +55,12 @@ class RecordSchema:
         [60.0, nan]
     """
 
-    def __init__(self, fields: Iterable[RecordField], image: ImageSettings | None = None):
+    def __init__(
+        self,
+        fields: Iterable[RecordField],
+        image: ImageSettings | None = None,
+        rules: ColumnRules | Iterable[Mapping[str, Any]] = (),
+    ):
         self.fields = tuple(fields)
         self.image = ImageSettings() if image is None else image
         self._by_name = {entry.name: entry for entry in self.fields}
@@ -61,6 +71,8 @@ class RecordSchema:
             found = [entry.name for entry in self.fields if entry.role == role]
             if len(found) > 1:
                 raise ValueError(f"the schema has several fields of role {role!r}, {found}; keep one.")
+        written = rules.to_list() if isinstance(rules, ColumnRules) else rules
+        self.rules = read_rules(written, self._by_name)
 
     def __getitem__(self, name: str) -> RecordField:
         """Return the field of that name."""
@@ -119,15 +131,16 @@ class RecordSchema:
         """Return a schema in which the given fields replace those of the same name; new ones are appended."""
         changed = {entry.name: entry for entry in replacements}
         kept = [changed.pop(entry.name, entry) for entry in self.fields]
-        return RecordSchema([*kept, *changed.values()], self.image)
+        return RecordSchema([*kept, *changed.values()], self.image, self.rules)
 
     def with_image(self, image: ImageSettings) -> RecordSchema:
-        """Return the same fields with other image settings."""
-        return RecordSchema(self.fields, image)
+        """Return the same fields and rules with other image settings."""
+        return RecordSchema(self.fields, image, self.rules)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``schema.json`` holds."""
-        return {"version": 1, "fields": [entry.to_dict() for entry in self.fields], "image": self.image.to_dict()}
+        written = {"version": 1, "fields": [entry.to_dict() for entry in self.fields], "image": self.image.to_dict()}
+        return {**written, "rules": self.rules.to_list()} if self.rules else written
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> RecordSchema:
@@ -137,7 +150,10 @@ class RecordSchema:
                 "a schema is an object with a list 'fields'; compare with the schema.json that prepare writes."
             )
         image = ImageSettings.from_dict(written["image"]) if "image" in written else None
-        return cls([RecordField.from_dict(entry) for entry in written["fields"]], image)
+        rules = written.get("rules", [])
+        if not isinstance(rules, list):
+            raise ValueError(f"'rules' is {rules!r}; give a list of rules.")
+        return cls([RecordField.from_dict(entry) for entry in written["fields"]], image, rules)
 
     def save(self, path: str | Path) -> None:
         """Write ``schema.json``."""
@@ -196,7 +212,27 @@ class RecordSchema:
             if parsed.notes:
                 result.notes[entry.name] = parsed.notes
         result.table = pd.DataFrame(columns, index=table.index)
+        self._keep_rules(result, source=source, rows=table.index if rows is None else rows)
         return result
+
+    def _keep_rules(self, result: ParsedTable, *, source: str, rows: Any) -> None:
+        """Set what breaks a rule to missing where the fields say so; what still breaks one is a problem."""
+        lenient = [entry for entry in self.fields if entry.on_invalid == "missing" and not entry.required]
+        may_be_missing = {entry.name for entry in lenient if entry.blank_means is None}
+        result.table, counts = self.rules.blank_broken(result.table, may_be_missing=may_be_missing)
+        for (number, name), count in counts.items():
+            result.set_missing[name] = result.set_missing.get(name, 0) + count
+            result.notes.setdefault(name, []).append(f"{count} set to missing by {self.rules.told(number)}")
+        for number, rule in self.rules.speaking(result.table):
+            remedy = "correct the row or change the rule in schema.json"
+            remedy += "" if rule.asks_for_a_value else ", or use --on-invalid missing"
+            for name, broken in rule.broken_values(result.table).items():
+                for position in np.flatnonzero(broken):
+                    row = {name: _shown(result.table[name].iloc[position]) for name in rule.columns}
+                    told = ", ".join(f"{other!r} is {value}" for other, value in row.items())
+                    message = f"breaks {self.rules.told(number)}, because {told}"
+                    problem = RecordProblem(message, remedy, file=source, row=rows[position], column=name)
+                    result.problems.append(problem)
 
     def _column(self, table: pd.DataFrame, entry: RecordField, *, source: str, rows: Any) -> ParsedColumn:
         if entry.name in table.columns:
@@ -250,6 +286,10 @@ def canonical_equal(value: str, wanted: str) -> bool:
         return value == wanted or float(value) == float(wanted)
     except ValueError:
         return False
+
+
+def _shown(value: Any) -> str:
+    return "missing" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _text_column(values: pd.Series) -> pd.Series:

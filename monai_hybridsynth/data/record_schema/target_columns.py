@@ -125,7 +125,7 @@ def _derive(
                 field = replace(field, role="excluded", reason=reason)
                 notes.append(TargetNote(origin.name, "excluded", reason))
         fields.append(field)
-    return RecordSchema(fields, schema.image), notes
+    return RecordSchema(fields, schema.image, schema.rules), notes
 
 
 def _reinstated(entry: RecordField, values: pd.Series) -> RecordField:
