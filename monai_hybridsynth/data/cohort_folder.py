@@ -302,7 +302,8 @@ class CohortWriter:
             scaling["channels"] = self._channels
         settings = ImageSettings(self.schema.image.modality, scaling=scaling)
         image = replace(self.schema["image"], reason="") if "image" in self.schema else None
-        return RecordSchema([image or RecordField("image", role="image"), *fields], settings)
+        rules = self.schema.rules.within({entry.name: entry.enum for entry in fields})
+        return RecordSchema([image or RecordField("image", role="image"), *fields], settings, rules)
 
 
 def _written(value: Any) -> Any:

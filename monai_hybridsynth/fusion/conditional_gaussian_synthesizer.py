@@ -12,6 +12,7 @@ from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
+from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.underlying_table import read_underlying, underlying_columns
@@ -120,15 +121,16 @@ class ConditionalGaussianSynthesizer:
             the fitted table's clinical and latent columns, its order and dtypes.
         """
         require_fitted(self, "copula_", call="sample")
-        fixed = FixedColumns.read(conditions, self.layout_, num_records)
-        rng = np.random.default_rng(seed)
+        return draw_records(self._draw_records, self.layout_, num_records, conditions=conditions, seed=seed)
+
+    def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw records given the fixed columns, block by block."""
         draws = ConditionalDraws(self.copula_, self.columns_, self.whitening_, self.layout_.latent_names, fixed)
         parts = []
         for start in range(0, num_records, BLOCK):
             rows = np.arange(start, min(start + BLOCK, num_records))
             parts.append(self._records(draws.draw(rows, rng), rng))
-        records = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-        return records if fixed is None else fixed.write_into(records)
+        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
@@ -136,13 +138,7 @@ class ConditionalGaussianSynthesizer:
         arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance}
         if self.whitening_ is not None:
             arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
-        content: dict[str, Any] = {
-            "arguments": {"latent_components": self.latent_components, "minimum_patients": self.minimum_patients},
-            "layout": self.layout_.to_dict(),
-            "columns": [column.to_dict() for column in self.columns_],
-            "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
-        }
-        return write_artifact(folder, type(self).__name__, content, arrays)
+        return write_artifact(folder, type(self).__name__, self._content(), arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> ConditionalGaussianSynthesizer:
@@ -157,6 +153,15 @@ class ConditionalGaussianSynthesizer:
             parts = arrays_below(arrays, "whitening")
             synthesizer.whitening_ = LatentWhitening.from_arrays(parts, num_scores=content["num_scores"])
         return synthesizer
+
+    def _content(self) -> dict[str, Any]:
+        """Return the JSON values of the artifact."""
+        return {
+            "arguments": {"latent_components": self.latent_components, "minimum_patients": self.minimum_patients},
+            "layout": self.layout_.to_dict(),
+            "columns": [column.to_dict() for column in self.columns_],
+            "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
+        }
 
     def _calibrate(self) -> None:
         """Let every column move its thresholds until what the model draws has the learned shares."""

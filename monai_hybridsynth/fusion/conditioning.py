@@ -74,6 +74,10 @@ class FixedColumns:
         frame = pd.DataFrame(values, index=range(len(given))).iloc[repeat].reset_index(drop=True)
         return cls(frame, pd.DataFrame(flat, index=range(len(given))).iloc[repeat].reset_index(drop=True))
 
+    def take(self, rows: np.ndarray) -> FixedColumns:
+        """Return the requests of some records, in that order; a record may come several times."""
+        return FixedColumns(*(part.iloc[rows].reset_index(drop=True) for part in (self.values, self.flat)))
+
     def write_into(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return the records with the requested values in place, dtypes kept."""
         for name in self.values.columns:

@@ -17,6 +17,7 @@ from monai_hybridsynth.fusion.condition_target import ConditionTarget
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, choose_candidates
 from monai_hybridsynth.fusion.ctgan_training import build_generator, fit_modes, train_generator
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
+from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.table_spans import Span, TableSpans
@@ -205,8 +206,10 @@ class CTGANSynthesizer:
             the fitted table's clinical and latent columns, its order and dtypes.
         """
         require_fitted(self, "generator_", call="sample")
-        fixed = FixedColumns.read(conditions, self.layout_, num_records)
-        rng = np.random.default_rng(seed)
+        return draw_records(self._draw_records, self.layout_, num_records, conditions=conditions, seed=seed)
+
+    def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw records, or choose those among candidates that are nearest to the fixed columns."""
         if fixed is None:
             parts = []
             for start in range(0, num_records, BLOCK):
@@ -221,9 +224,9 @@ class CTGANSynthesizer:
             warnings.warn(
                 f"for {unmet} of {num_records} records no candidate had all requested categories; the nearest ones "
                 "were taken and the requested values written into them. Fix fewer columns or more frequent categories.",
-                stacklevel=2,
+                stacklevel=5,
             )
-        return fixed.write_into(self._records(chosen, rng))
+        return self._records(chosen, rng)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""

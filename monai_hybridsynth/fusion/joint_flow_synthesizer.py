@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.joint_flow_training import FlowCourse, train_record_flow
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
 from monai_hybridsynth.fusion.record_vectors import RecordVectors
+from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.inferers.record_flow_sampling import sample_record_flow
@@ -110,10 +111,11 @@ class JointFlowSynthesizer:
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
         """Draw records; ``conditions`` fixes columns, for all records or row by row, and is returned unchanged."""
         require_fitted(self, "network_", call="sample")
-        fixed = FixedColumns.read(conditions, self.vectors_.layout, num_records)
-        rng = np.random.default_rng(seed)
-        records = self.vectors_.decode(self._draw(fixed, num_records, rng), rng)
-        return records if fixed is None else fixed.write_into(records)
+        return draw_records(self._draw_records, self.vectors_.layout, num_records, conditions=conditions, seed=seed)
+
+    def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw records given the fixed columns."""
+        return self.vectors_.decode(self._draw(fixed, num_records, rng), rng)
 
     def _draw(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> np.ndarray:
         """Return vectors ``(num_records, size)``, drawn block by block."""
@@ -133,18 +135,22 @@ class JointFlowSynthesizer:
         arrays = {f"network.{name}": value.numpy() for name, value in self.network_.state_dict().items()}
         if whitening is not None:
             arrays |= {f"whitening.{name}": value for name, value in whitening.to_arrays().items()}
+        return write_artifact(folder, type(self).__name__, self._content(), arrays)
+
+    def _content(self) -> dict[str, Any]:
+        """Return the JSON values of the artifact."""
+        whitening = self.vectors_.whitening
         course = {
             name: [round(value, DIGITS) for value in values] if isinstance(values, list) else values
             for name, values in asdict(self.course_).items()
         }
-        content = {
+        return {
             "arguments": self.options,
             "layout": self.vectors_.layout.to_dict(),
             "num_scores": None if whitening is None else whitening.num_scores_,
             "thresholds": self.vectors_.thresholds.tolist(),
             "course": course,
         }
-        return write_artifact(folder, type(self).__name__, content, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> JointFlowSynthesizer:

@@ -12,6 +12,7 @@ import pandas as pd
 
 import monai_hybridsynth
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.column_encoding import LabelColumn
 from monai_hybridsynth.transforms.published_statistics import patient_weights, published_range, published_shares
@@ -78,8 +79,10 @@ class IndependentSynthesizer:
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
         """Draw every column on its own; the same seed gives the same records."""
         require_fitted(self, "histograms_", call="sample")
-        fixed = FixedColumns.read(conditions, self.layout_, num_records)
-        rng = np.random.default_rng(seed)
+        return draw_records(self._draw_records, self.layout_, num_records, conditions=conditions, seed=seed)
+
+    def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Draw every column on its own; what is fixed changes nothing else."""
         flat: dict[str, np.ndarray] = {}
         for column in self.layout_.encoder.flat_columns:
             if column.categories is None:
@@ -94,8 +97,7 @@ class IndependentSynthesizer:
         latents = np.zeros((num_records, len(names)))
         for number, name in enumerate(names):
             latents[:, number] = _from_histogram(self.histograms_[name], num_records, rng)
-        records = self.layout_.join(pd.DataFrame(flat, index=range(num_records)), latents)
-        return records if fixed is None else fixed.write_into(records)
+        return self.layout_.join(pd.DataFrame(flat, index=range(num_records)), latents)
 
     def save(self, folder: str | Path) -> Path:
         """Write the histograms; there are no weights, and the weights file is empty."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from monai_hybridsynth.data.record_schema import ColumnRules, RecordSchema
+from monai_hybridsynth.transforms.column_encoding import CategoryColumn, LabelColumn
 from monai_hybridsynth.transforms.record_encoding import RecordEncoder, row_patients
 
-if TYPE_CHECKING:
-    from monai_hybridsynth.data.record_schema import RecordSchema
-
-__all__ = ["TableLayout", "latent_columns"]
+__all__ = ["TableLayout", "latent_columns", "read_latents"]
 
 _LATENT = re.compile(r"latent_\d+")
 
@@ -24,6 +23,36 @@ def latent_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if isinstance(name, str) and _LATENT.fullmatch(name)]
 
 
+def read_latents(table: pd.DataFrame) -> np.ndarray:
+    """Return the latents of a table, float64 ``(rows, latents)``.
+
+    Raises:
+        ValueError: if one is missing or not finite.
+    """
+    names = latent_columns(table)
+    values = table[names].to_numpy(dtype=float)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise ValueError(
+            f"{len(bad)} latent values are not finite, the first in row {row}, column {names[column]!r}; encode "
+            "those images again."
+        )
+    return values
+
+
+def learned_rules(schema: RecordSchema, encoder: RecordEncoder) -> ColumnRules:
+    """Return the schema's rules between the fitted columns, without categories and labels that were not learned."""
+    known: dict[str, tuple[str, ...] | None] = {}
+    for column in map(encoder.column, encoder.names):
+        known[column.name] = None
+        if isinstance(column, LabelColumn):
+            known[column.name] = column.labels
+        elif isinstance(column, CategoryColumn):
+            known[column.name] = column.flats[0].categories
+    return schema.rules.within(known)
+
+
 class TableLayout:
     """The layout of a latent table: which columns come back, in which order and with which dtypes.
 
@@ -31,12 +60,16 @@ class TableLayout:
         encoder: fitted on the clinical columns.
         order: names of the columns to return.
         latent_dtypes: dtype of each latent column.
+        rules: between clinical columns; what was not learned is not in them.
     """
 
-    def __init__(self, encoder: RecordEncoder, order: list[str], latent_dtypes: dict[str, str]) -> None:
+    def __init__(
+        self, encoder: RecordEncoder, order: list[str], latent_dtypes: dict[str, str], rules: ColumnRules | None = None
+    ) -> None:
         self.encoder = encoder
         self.order = list(order)
         self.latent_dtypes = dict(latent_dtypes)
+        self.rules = rules or ColumnRules()
 
     @classmethod
     def fit(
@@ -62,17 +95,10 @@ class TableLayout:
             warnings.warn(f"the schema does not name the columns {unknown}, so they are not modelled.", stacklevel=4)
         patients = row_patients(table, schema)
         encoder = RecordEncoder(schema, minimum_patients=minimum_patients).fit(table, patients)
-        values = table[latents].to_numpy(dtype=float)
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            row, column = bad[0]
-            raise ValueError(
-                f"{len(bad)} latent values are not finite, the first in row {row}, column {latents[column]!r}; encode "
-                "those images again."
-            )
+        values = read_latents(table)
         clinical = set(encoder.names)
         order = [name for name in table.columns if name in clinical or name in latents]
-        layout = cls(encoder, order, {name: str(table[name].dtype) for name in latents})
+        layout = cls(encoder, order, {name: str(table[name].dtype) for name in latents}, learned_rules(schema, encoder))
         return layout, encoder.flatten(table), values, patients
 
     @property
@@ -92,9 +118,13 @@ class TableLayout:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout as JSON values."""
-        return {"encoder": self.encoder.to_dict(), "order": self.order, "latent_dtypes": self.latent_dtypes}
+        written = {"encoder": self.encoder.to_dict(), "order": self.order, "latent_dtypes": self.latent_dtypes}
+        return {**written, "rules": self.rules.to_list()} if self.rules else written
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> TableLayout:
         """Rebuild a layout from ``to_dict``."""
-        return cls(RecordEncoder.from_dict(content["encoder"]), content["order"], content["latent_dtypes"])
+        encoder = RecordEncoder.from_dict(content["encoder"])
+        separators = {name: getattr(encoder.column(name), "separator", None) for name in encoder.names}
+        rules = ColumnRules.from_list(content.get("rules", []), separators)
+        return cls(encoder, content["order"], content["latent_dtypes"], rules)

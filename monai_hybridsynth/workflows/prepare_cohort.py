@@ -194,6 +194,10 @@ def _settle_targets(schema: RecordSchema, raw: RecordTable, targets: Sequence[st
     for note in notes:
         if note.action != "target":
             found.note(note.column, note.action, None, note.reason)
+    for number, rule in enumerate(schema.rules):
+        aside = [name for name in rule.columns if not schema[name].is_modelled]
+        if aside:
+            found.note(aside[0], "noted", None, f"set aside, so {schema.rules.told(number)} is not checked")
     return schema
 
 

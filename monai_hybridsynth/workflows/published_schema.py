@@ -32,18 +32,22 @@ def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patie
     Returns:
         the image field and the modelled fields, in order: no identifiers, no excluded columns, no reasons (they quote
         the data), no derivations (their sources stay behind), no typical ranges (in a small cohort one patient sets
-        them). Declared limits and units stay.
+        them). Declared limits and units stay, and the rules between these columns do, without the dropped categories.
     """
     patients = table["patient_id"].to_numpy() if "patient_id" in table.columns else np.arange(len(table))
     fields = [RecordField("image", role="image")]
+    known: dict[str, list[str] | None] = {}
     for name in schema.feature_names:
         entry = schema[name]
         enum = entry.enum
-        if enum is not None:
+        known[name] = None
+        if not entry.is_numeric:
             labels = table[name].str.split(entry.separator, regex=False) if entry.separator else table[name]
             pairs = pd.DataFrame({"value": labels, "patient": patients}).explode("value").drop_duplicates()
             counts = pairs["value"].value_counts()
-            enum = tuple(value for value in enum if counts.get(value, 0) >= minimum_patients) or None
+            frequent = list(counts.index[counts >= minimum_patients])
+            enum = None if enum is None else tuple(value for value in enum if value in frequent) or None
+            known[name] = frequent
         blank = entry.blank_means if enum and entry.blank_means in enum else None
         fields.append(replace(entry, enum=enum, blank_means=blank, typical_range=None, derive=None, reason=""))
-    return RecordSchema(fields, schema.image)
+    return RecordSchema(fields, schema.image, schema.rules.within(known))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class RecordRequests(Dataset):
 
     Raises:
         ValueError: if a fixed column is not modelled, or the table has another number of rows.
-        CohortError: if a fixed value does not fit the schema.
+        CohortError: if a fixed value does not fit the schema, or fixed values break a rule between columns.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ def _parse(table: pd.DataFrame, schema: RecordSchema) -> pd.DataFrame:
     unknown = [name for name in clinical if name not in schema.feature_names]
     if unknown:
         raise ValueError(f"conditions fix {unknown}, which are not modelled; the columns are {schema.feature_names}.")
-    part = RecordSchema([schema[name] for name in clinical], schema.image)
+    fields = [replace(schema[name], on_invalid="error") for name in clinical]
+    part = RecordSchema(fields, schema.image, schema.rules.within(dict.fromkeys(clinical)))
     parsed = part.parse(table[clinical]) if clinical else pd.DataFrame(index=table.index)
     return pd.concat([parsed, table[latents].astype("float32")], axis=1).reset_index(drop=True)

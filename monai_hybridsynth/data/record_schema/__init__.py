@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .column_rules import ColumnRules
 from .image_settings import HEAD_CT_WINDOWS, MODALITIES, ImageSettings
 from .record_field import DEFAULT_MISSING_VALUES, LATENT_PREFIX, RecordField
 from .record_problem import CohortError, RecordProblem
@@ -15,6 +16,7 @@ __all__ = [
     "LATENT_PREFIX",
     "MODALITIES",
     "CohortError",
+    "ColumnRules",
     "ImageSettings",
     "ParsedTable",
     "RecordField",

@@ -167,6 +167,23 @@ class ColumnRules:
 
     rules: Sequence[ImplicationRule | OrderRule] = field(default_factory=tuple)
 
+    @classmethod
+    def from_list(cls, written: Sequence[Mapping[str, Any]], separators: Mapping[str, str | None]) -> ColumnRules:
+        """Return rules that ``to_list`` wrote; ``separators`` are those of multi-label columns, by name."""
+
+        def condition(said: Mapping[str, Any]) -> ColumnCondition:
+            tests = {name: wanted for name, wanted in said.items() if name != "column"}
+            return ColumnCondition(said["column"], tests, separators.get(said["column"]))
+
+        return cls(
+            tuple(
+                OrderRule(tuple(rule["ascending"]))
+                if "ascending" in rule
+                else ImplicationRule(condition(rule["if"]), condition(rule["then"]))
+                for rule in written
+            )
+        )
+
     def __iter__(self) -> Iterator[ImplicationRule | OrderRule]:
         """Iterate over the rules in order."""
         return iter(self.rules)
@@ -182,6 +199,15 @@ class ColumnRules:
     def told(self, number: int) -> str:
         """Return a rule in words, numbered as a person counts."""
         return f"rule {number + 1} ({self.rules[number]})"
+
+    def told_of_row(self, number: int, table: pd.DataFrame, position: int) -> str:
+        """Return a rule in words, and what the row at a position says."""
+        row = {name: table[name].iloc[position] for name in self.rules[number].columns}
+        said = {
+            name: "missing" if pd.isna(value) else f"{value!r}" if isinstance(value, str) else f"{value:g}"
+            for name, value in row.items()
+        }
+        return f"{self.told(number)}, because " + ", ".join(f"{name!r} is {value}" for name, value in said.items())
 
     def broken(self, table: pd.DataFrame) -> np.ndarray:
         """Return which rows break each rule, bool ``(rules, rows)``."""

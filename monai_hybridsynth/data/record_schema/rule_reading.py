@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .column_rules import ColumnCondition, ColumnRules, ImplicationRule, OrderRule
+from .column_rules import ColumnRules
 from .record_field import RecordField
 from .value_parsing import parse_column
 
@@ -29,8 +29,7 @@ def read_rules(written: Iterable[Mapping[str, Any]], fields: Mapping[str, Record
     Raises:
         ValueError: naming every rule that cannot be kept, by its number from 1, with column, value and remedy.
     """
-    rules: list[ImplicationRule | OrderRule] = []
-    wrong = []
+    rules, wrong = [], []
     for number, entry in enumerate(written, start=1):
         try:
             rules.append(_rule(entry, fields))
@@ -38,22 +37,23 @@ def read_rules(written: Iterable[Mapping[str, Any]], fields: Mapping[str, Record
             wrong.append(f"rule {number}: {error}")
     if wrong:
         raise ValueError("; ".join(wrong))
-    return ColumnRules(tuple(rules))
+    return ColumnRules.from_list(rules, {name: entry.separator for name, entry in fields.items()})
 
 
-def _rule(entry: Mapping[str, Any], fields: Mapping[str, RecordField]) -> ImplicationRule | OrderRule:
+def _rule(entry: Mapping[str, Any], fields: Mapping[str, RecordField]) -> dict[str, Any]:
     keys = set(entry) if isinstance(entry, Mapping) else set()
     if keys == {"ascending"}:
-        return _order(entry["ascending"], fields)
+        return {"ascending": _order(entry["ascending"], fields)}
     if keys != {"if", "then"}:
         raise ValueError(f"is {entry!r}; give 'if' and 'then', or 'ascending'")
-    sides = [_condition(side, entry[side], fields) for side in ("if", "then")]
-    if sides[0].column == sides[1].column:
-        raise ValueError(f"speaks of column {sides[0].column!r} twice; use the field's constraints for one column")
-    return ImplicationRule(*sides)
+    sides = {side: _condition(side, entry[side], fields) for side in ("if", "then")}
+    if sides["if"]["column"] == sides["then"]["column"]:
+        name = sides["if"]["column"]
+        raise ValueError(f"speaks of column {name!r} twice; use the field's constraints for one column")
+    return sides
 
 
-def _order(names: Any, fields: Mapping[str, RecordField]) -> OrderRule:
+def _order(names: Any, fields: Mapping[str, RecordField]) -> list[str]:
     if not isinstance(names, (list, tuple)) or len(names) < 2 or len(set(map(str, names))) < len(names):
         raise ValueError(f"'ascending' is {names!r}; give a list of two columns or more, each once")
     entries = [_field(name, fields) for name in names]
@@ -65,10 +65,10 @@ def _order(names: Any, fields: Mapping[str, RecordField]) -> OrderRule:
     units = {entry.name: entry.unit for entry in entries}
     if len(set(units.values())) > 1:
         raise ValueError(f"the columns of 'ascending' have the units {units}; give them the same one")
-    return OrderRule(tuple(entry.name for entry in entries))
+    return list(names)
 
 
-def _condition(side: str, written: Any, fields: Mapping[str, RecordField]) -> ColumnCondition:
+def _condition(side: str, written: Any, fields: Mapping[str, RecordField]) -> dict[str, Any]:
     if not isinstance(written, Mapping) or "column" not in written or len(written) < 2:
         raise ValueError(f"{side!r} is {written!r}; give a 'column' and what it must say, such as 'equals'")
     entry = _field(written["column"], fields)
@@ -85,7 +85,7 @@ def _condition(side: str, written: Any, fields: Mapping[str, RecordField]) -> Co
         tests[name] = _wanted(entry, name, wanted)
     if side == "if" and tests.get("is") == "missing" and (entry.required or entry.blank_means is not None):
         raise ValueError(f"column {entry.name!r} is never missing; remove the rule or the field's 'required'")
-    return ColumnCondition(entry.name, tests, entry.separator)
+    return {"column": entry.name, **tests}
 
 
 def _field(name: Any, fields: Mapping[str, RecordField]) -> RecordField:

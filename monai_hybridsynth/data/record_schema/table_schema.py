@@ -227,10 +227,8 @@ class RecordSchema:
             remedy = "correct the row or change the rule in schema.json"
             remedy += "" if rule.asks_for_a_value else ", or use --on-invalid missing"
             for name, broken in rule.broken_values(result.table).items():
-                for position in np.flatnonzero(broken):
-                    row = {name: _shown(result.table[name].iloc[position]) for name in rule.columns}
-                    told = ", ".join(f"{other!r} is {value}" for other, value in row.items())
-                    message = f"breaks {self.rules.told(number)}, because {told}"
+                for position in np.flatnonzero(broken).tolist():
+                    message = f"breaks {self.rules.told_of_row(number, result.table, position)}"
                     problem = RecordProblem(message, remedy, file=source, row=rows[position], column=name)
                     result.problems.append(problem)
 
@@ -286,10 +284,6 @@ def canonical_equal(value: str, wanted: str) -> bool:
         return value == wanted or float(value) == float(wanted)
     except ValueError:
         return False
-
-
-def _shown(value: Any) -> str:
-    return "missing" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _text_column(values: pd.Series) -> pd.Series:

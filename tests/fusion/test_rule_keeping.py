@@ -1,0 +1,215 @@
+"""Every synthesizer keeps the rules between columns: no record breaks one, and records that kept them stay as drawn."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monai_hybridsynth.data import RecordField, RecordSchema
+from monai_hybridsynth.data.record_schema import ColumnRules
+from monai_hybridsynth.fusion import (
+    ConditionalGaussianSynthesizer,
+    CTGANSynthesizer,
+    FactorisedCTGANSynthesizer,
+    IndependentSynthesizer,
+    JointFlowSynthesizer,
+    load_synthesizer,
+)
+from monai_hybridsynth.fusion.rule_keeping import draw_records
+from monai_hybridsynth.fusion.table_layout import TableLayout
+
+RULES = [
+    {"if": {"column": "icu", "equals": "yes"}, "then": {"column": "icu_day", "is": "present"}},
+    {"if": {"column": "icu", "equals": "no"}, "then": {"column": "icu_day", "is": "missing"}},
+    {"ascending": ["icu_day", "death_day"]},
+    {"if": {"column": "findings", "contains": "Cardiomegaly"}, "then": {"column": "ratio", "minimum": 0.55}},
+    {"if": {"column": "stage", "in": ["severe"]}, "then": {"column": "icu", "equals": "yes"}},
+]
+CTGAN = {"steps": 15, "batch_size": 50, "pac": 1, "max_clusters": 3, "progress": False}
+MAKERS = {
+    "independent": IndependentSynthesizer,
+    "gaussian": ConditionalGaussianSynthesizer,
+    "flow": lambda: JointFlowSynthesizer(width=32, max_steps=20, check_every=10, num_steps=3, progress=False),
+    "ctgan": lambda: CTGANSynthesizer("tuned", latent_components=2, **CTGAN),
+    "factorised": lambda: FactorisedCTGANSynthesizer(table=CTGAN),
+}
+
+
+def make_schema(rules=RULES) -> RecordSchema:
+    fields = [
+        RecordField("icu", kind="binary", enum=("no", "yes")),
+        RecordField("icu_day", "integer", kind="integer", unit="d"),
+        RecordField("death_day", "number", kind="continuous", unit="d", censored=True),
+        RecordField("ratio", "number", kind="continuous"),
+        RecordField("stage", kind="ordinal", enum=("mild", "moderate", "severe")),
+        RecordField("findings", kind="multilabel", separator="|", enum=("Cardiomegaly", "Effusion", "No Finding")),
+    ]
+    return RecordSchema(fields, rules=rules)
+
+
+def make_table(num_rows: int = 250) -> pd.DataFrame:
+    """Draw rows that keep the rules; latent 0 follows the ratio."""
+    rng = np.random.default_rng(0)
+    stage = rng.choice(["mild", "moderate", "severe"], num_rows, p=[0.5, 0.3, 0.2])
+    icu = (stage == "severe") | (rng.random(num_rows) < 0.3)
+    day = rng.integers(0, 10, num_rows).astype(float)
+    death = np.where(rng.random(num_rows) < 0.5, np.nan, day + rng.integers(0, 6, num_rows))
+    death[~np.isnan(death) & (rng.random(num_rows) < 0.3)] = np.inf
+    ratio = np.round(rng.normal(0.5, 0.06, num_rows), 3)
+    large, wet = (ratio >= 0.55).tolist(), (rng.random(num_rows) < 0.3).tolist()
+    labels = zip(large, wet, strict=True)
+    table = pd.DataFrame(
+        {
+            "icu": np.where(icu, "yes", "no").astype(object),
+            "icu_day": pd.array(np.where(icu, day, np.nan), dtype="Int64"),
+            "death_day": death,
+            "ratio": ratio,
+            "stage": stage.astype(object),
+            "findings": ["|".join(["Cardiomegaly"] * a + ["Effusion"] * b) or "No Finding" for a, b in labels],
+            "latent_000": ((ratio - 0.5) / 0.06 + 0.3 * rng.normal(size=num_rows)).astype(np.float32),
+            "latent_001": rng.normal(size=num_rows).astype(np.float32),
+        }
+    )
+    assert not make_schema().rules.broken(table).any()
+    return table
+
+
+def breaks(record: dict) -> bool:
+    """Read the five rules by hand, without the package."""
+    day, death = record["icu_day"], record["death_day"]
+    has_day = not pd.isna(day)
+    return (
+        has_day != (record["icu"] == "yes")
+        or (has_day and np.isfinite(death) and death < day)
+        or ("Cardiomegaly" in record["findings"].split("|") and record["ratio"] < 0.55)
+        or (record["stage"] == "severe" and record["icu"] == "no")
+    )
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def fitted(request):
+    return MAKERS[request.param]().fit(make_table(), make_schema(), seed=0)
+
+
+def layouts_of(synthesizer) -> list[TableLayout]:
+    """Return every layout whose rules are kept, the one of the rows first."""
+    if isinstance(synthesizer, FactorisedCTGANSynthesizer):
+        return [synthesizer.table_.layout_, synthesizer.image_.layout_]
+    return [synthesizer.vectors_.layout if isinstance(synthesizer, JointFlowSynthesizer) else synthesizer.layout_]
+
+
+def test_no_record_breaks_a_rule(fitted, tmp_path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="all 512 candidates")
+        records = fitted.sample(2000, seed=1)
+        rows = records.to_dict("records")
+        assert not any(breaks(row) for row in rows)
+        assert {"yes", "no"} == set(records["icu"])
+        # The same seed gives the same records, also from a file.
+        loaded = load_synthesizer(fitted.save(tmp_path / "artifact"))
+        pd.testing.assert_frame_equal(loaded.sample(2000, seed=1), records)
+    assert records.dtypes.to_dict() == make_table().dtypes.to_dict()
+    assert records.index.equals(pd.RangeIndex(2000))
+
+
+def test_records_that_keep_the_rules_stay_as_the_model_drew_them(fitted, monkeypatch):
+    """Drawn without rules, whole records agree to the bit wherever they break none: so image and row still belong."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="all 512 candidates")
+        kept = fitted.sample(300, seed=2)
+    for layout in layouts_of(fitted):
+        monkeypatch.setattr(layout, "rules", ColumnRules())
+    free = fitted.sample(300, seed=2)
+    fine = np.array([not breaks(row) for row in free.to_dict("records")])
+    assert 0 < fine.sum() < 300, "some draws break a rule, else this shows nothing"
+    # Of the factorised one the row: its image is drawn afterwards, given the row that was accepted.
+    names = layouts_of(fitted)[0].order
+    pd.testing.assert_frame_equal(kept.loc[fine, names], free.loc[fine, names])
+
+
+def test_fixed_columns_stay_while_the_others_keep_the_rules(fitted):
+    wanted = pd.DataFrame({"icu": ["yes", "no"] * 20, "ratio": [0.5] * 40})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        records = fitted.sample(40, conditions=wanted, seed=3)
+    pd.testing.assert_frame_equal(records[["icu", "ratio"]], wanted)
+    assert not any(breaks(row) for row in records.to_dict("records"))
+
+
+def test_conditions_that_break_a_rule_are_refused():
+    synthesizer = IndependentSynthesizer().fit(make_table(), make_schema(), seed=0)
+    wanted = pd.DataFrame({"icu": ["yes", "no"], "stage": ["severe", "severe"]})
+    with pytest.raises(ValueError, match="of record 1 break rule 5 .*, because 'stage' is 'severe', 'icu' is 'no'"):
+        synthesizer.sample(2, conditions=wanted, seed=0)
+
+
+@pytest.fixture(scope="module")
+def layout() -> TableLayout:
+    return TableLayout.fit(make_table(), make_schema(), minimum_patients=5)[0]
+
+
+def drawing(rows: dict, *, good_share: float):
+    """Return draws of one row; with the given probability ``stage`` is mild, which keeps every rule."""
+
+    def draw(fixed, num_records, rng):
+        records = pd.concat([make_table(1).assign(**rows)] * num_records, ignore_index=True)
+        records["latent_001"] = rng.random(num_records)
+        records.loc[rng.random(num_records) < good_share, "stage"] = "mild"
+        return records
+
+    return draw
+
+
+BAD = {"stage": "severe", "icu": "no", "icu_day": pd.array([None], dtype="Int64"), "findings": "No Finding"}
+
+
+def test_the_accepted_follow_the_models_distribution(layout):
+    """Rejection accepts the first good candidate: what it accepts is distributed as good draws are."""
+    records = draw_records(drawing(BAD, good_share=0.1), layout, 400, conditions=None, seed=0)
+    assert (records["stage"] == "mild").all()
+    assert records["latent_001"].mean() == pytest.approx(0.5, abs=4 * np.sqrt(1 / 12 / 400))
+    assert records["latent_001"].nunique() == 400
+
+
+def test_where_no_candidate_keeps_the_rule_an_error_names_it(layout):
+    with pytest.raises(ValueError, match=r"all 512 candidates of 3 of 3 records break a rule, at the last rule 5 \(if"):
+        draw_records(drawing(BAD, good_share=0.0), layout, 3, conditions=None, seed=0)
+
+
+def test_a_value_that_may_be_missing_gives_way_with_a_warning(layout):
+    never = drawing(BAD | {"icu": "yes", "icu_day": pd.array([9], dtype="Int64"), "death_day": 3.0}, good_share=0.0)
+    with pytest.warns(
+        UserWarning, match=r"set to missing instead: 3 of 'death_day' by rule 3 \('icu_day' <= 'death_day'"
+    ):
+        records = draw_records(never, layout, 3, conditions=None, seed=0)
+    assert records["death_day"].isna().all()
+    assert (records["icu_day"] == 9).all()
+    with pytest.raises(ValueError, match=r"rule 3 \('icu_day' <= 'death_day'\); fix fewer columns"):
+        draw_records(never, layout, 3, conditions={"death_day": 3.0}, seed=0)
+
+
+def test_the_artifact_has_no_rule_about_rare_categories(tmp_path):
+    table = make_table()
+    table.loc[[0, 1], "stage"] = "critical"
+    schema = make_schema().with_fields(replace(make_schema()["stage"], enum=("mild", "moderate", "severe", "critical")))
+    rules = [
+        {"if": {"column": "stage", "in": ["severe", "critical"]}, "then": {"column": "icu", "equals": "yes"}},
+        {"if": {"column": "stage", "equals": "critical"}, "then": {"column": "death_day", "is": "present"}},
+    ]
+    fitted = IndependentSynthesizer().fit(table, RecordSchema(schema.fields, rules=rules), seed=0)
+    text = (fitted.save(tmp_path / "artifact") / "synthesizer.json").read_text()
+    assert "critical" not in text
+    assert json.loads(text)["layout"]["rules"] == [
+        {"if": {"column": "stage", "in": ["severe"]}, "then": {"column": "icu", "equals": "yes"}}
+    ]
+
+
+def test_an_artifact_without_rules_is_as_it_was(tmp_path):
+    fitted = IndependentSynthesizer().fit(make_table(), make_schema(rules=()), seed=0)
+    assert "rules" not in json.loads((fitted.save(tmp_path / "a") / "synthesizer.json").read_text())["layout"]
+    assert len(load_synthesizer(tmp_path / "a").layout_.rules) == 0
