@@ -115,7 +115,7 @@ def limited_rows(count: int, maximum: int, *, seed: int) -> np.ndarray:
 
 
 def tolerant_schema(schema: RecordSchema) -> RecordSchema:
-    """Return the schema without limits, categories and required values.
+    """Return the schema without limits, categories, required values and rules between columns.
 
     A synthetic cohort that breaks a constraint shall be read and counted, not refused.
     """

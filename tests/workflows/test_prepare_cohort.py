@@ -233,6 +233,38 @@ def test_an_edited_schema_is_used(write, tmp_path):
     assert "sex" not in read_cohort(tmp_path / "again" / "train").table
 
 
+def test_rules_between_columns_hold_for_real_rows(write, tmp_path):
+    folder = write(rows())
+    prepare_cohort(folder, tmp_path / "out", targets=["death_offset"])
+    schema = json.loads((tmp_path / "out" / "schema.json").read_text())
+    schema["rules"] = [
+        {"if": {"column": "sex", "equals": "f"}, "then": {"column": "Patient Age", "maximum": 60}},
+        {"if": {"column": "death", "equals": "yes"}, "then": {"column": "death_offset", "is": "present"}},
+    ]
+    (tmp_path / "ruled.json").write_text(json.dumps(schema))
+    broken = [n + 2 for n in range(ROWS) if n // 2 % 2 == 0 and 20 + n // 2 * 2 > 60]
+    found = problems_of(folder, tmp_path / "again", schema=tmp_path / "ruled.json")
+    told = (
+        "breaks rule 1 (if 'sex' equals 'f' then 'Patient Age' is at most 60), because 'sex' is 'f', 'Patient Age' is"
+    )
+    assert [problem.split(":")[0] for problem in found] == [
+        f"records.csv, row {n}, column 'Patient Age'" for n in broken
+    ]
+    assert told in found[0]
+    prepared = prepare_cohort(folder, tmp_path / "again", schema=tmp_path / "ruled.json", on_invalid="missing")
+    text = prepared.to_text()
+    assert [(n.subject, n.count) for n in prepared.notes if n.action == "set to missing"] == [
+        ("Patient Age", len(broken))
+    ]
+    assert f"{len(broken)} set to missing by rule 1" in text
+    # The days stand aside, since the target is derived from them: their rule is kept, and said not to be checked.
+    assert "set aside, so rule 2 (if 'death' equals 'yes' then 'death_offset' is present) is not checked" in text
+    for name in ("schema.json", "train/schema.json"):
+        assert json.loads((tmp_path / "again" / name).read_text())["rules"] == schema["rules"]
+    both = pd.concat([read_cohort(tmp_path / "again" / side).table for side in ("train", "holdout")])
+    assert both["Patient Age"].isna().sum() == len(broken)
+
+
 def test_a_schema_that_does_not_fit(write, tmp_path):
     folder = write(rows())
     prepare_cohort(folder, tmp_path / "out")

@@ -67,3 +67,24 @@ def test_a_column_of_rare_categories_only_keeps_no_list():
         {"site": ["north", "south"], "crp": [1.0, 2.0], "findings": ["a", None], "event": ["no", "yes"]}
     )
     assert published_schema(SCHEMA, table, minimum_patients=5)["site"].enum is None
+
+
+def test_rules_stay_without_rare_values_and_private_columns():
+    rules = [
+        {"if": {"column": "event", "equals": "yes"}, "then": {"column": "day", "is": "present"}},
+        {"if": {"column": "site", "in": ["south", "rare"]}, "then": {"column": "crp", "minimum": 12.5}},
+        {"if": {"column": "site", "equals": "rare"}, "then": {"column": "crp", "is": "present"}},
+        {"if": {"column": "free", "equals": "odd"}, "then": {"column": "crp", "is": "present"}},
+    ]
+    # A column whose categories nobody declared: the rule names one all the same.
+    private = RecordSchema([*SCHEMA.fields, RecordField("free")], rules=rules)
+    table = pd.DataFrame(
+        {"site": ["south"] * 5 + ["rare"] * 4, "crp": [20.0] * 9, "findings": ["a"] * 9, "event": ["no"] * 9}
+    )
+    table["free"] = ["even"] * 8 + ["odd"]
+    schema = published_schema(private, table, minimum_patients=5)
+    assert schema.rules.to_list() == [
+        {"if": {"column": "site", "in": ["south"]}, "then": {"column": "crp", "minimum": 12.5}}
+    ]
+    assert RecordSchema.from_dict(schema.to_dict()) == schema
+    assert not any(word in str(schema.to_dict()) for word in ("rare", "odd", "day"))

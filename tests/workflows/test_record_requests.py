@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -13,7 +15,8 @@ SCHEMA = RecordSchema(
         RecordField("age", "number", kind="continuous", unit="a", minimum=0, maximum=120),
         RecordField("sex", kind="binary", enum=("F", "M")),
         RecordField("note", role="excluded"),
-    ]
+    ],
+    rules=[{"if": {"column": "sex", "equals": "M"}, "then": {"column": "age", "maximum": 90}}],
 )
 
 
@@ -56,9 +59,17 @@ def test_a_table_fixes_row_by_row_and_starts_again_after_its_end(tmp_path, suffi
         ({"num_records": 2, "conditions": {"height": 2}}, ValueError, r"fix \['height'\]"),
         ({"num_records": 2, "conditions": {"sex": "divers"}}, CohortError, "divers"),
         ({"num_records": 2, "conditions": {"age": "411Y"}}, CohortError, "411"),
+        ({"num_records": 2, "conditions": {"age": 91, "sex": "M"}}, CohortError, "breaks rule 1"),
         ({"num_records": 2, "conditions": pd.DataFrame({"sex": ["F"]})}, ValueError, "1 rows for 2 records"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         RecordRequests(arguments["num_records"], SCHEMA, conditions=arguments.get("conditions"))
+
+
+def test_a_value_that_breaks_a_rule_is_refused_also_where_real_ones_become_missing():
+    lenient = SCHEMA.with_fields(*(replace(entry, on_invalid="missing") for entry in SCHEMA))
+    with pytest.raises(CohortError, match="'sex' is 'M', 'age' is 91"):
+        RecordRequests(2, lenient, conditions={"age": 91, "sex": "M"})
+    assert RecordRequests(2, lenient, conditions={"age": 91})[0] == {"age": 91.0}
