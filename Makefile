@@ -108,7 +108,11 @@ $(POOLS)/chest: | $(READY)
 $(POOLS)/head_ct: | $(READY)
 	$(RUN) benchmarks/pretraining_pool.py --source $(DATA)/mednist --label HeadCT --modality head_ct --out $@
 
-bench: $(POOLS)/chest $(POOLS)/head_ct
+$(VENV)/.bench: $(READY)
+	$(RUN) -m pip install --quiet -c constraints.txt --editable ".[bench]"
+	touch $@
+
+bench: $(VENV)/.bench $(POOLS)/chest $(POOLS)/head_ct
 	@sed -e ':a' -e '/\\$$/N; s/\\\n//; ta' benchmarks/RESULTS.md | grep '^python benchmarks/' \
 		| sed -e 's# POOL # $(POOLS)/chest #; s# HEAD_CT_POOL # $(POOLS)/head_ct #; s#\.\./shared/data#$(DATA)#g' \
 		| while read -r line; do \

@@ -1,0 +1,164 @@
+"""Synthesizers of hybrid records side by side: pairing, utility, fidelity, privacy and time, each with two decoders.
+
+python benchmarks/fusion_comparison.py --data ../shared/data --pool POOL --results checkpoints/fusion_comparison.json \
+    --out benchmarks/RESULTS.md --plot bundles/.../docs/pareto.svg
+
+Cells are (cohort, decoder, split, seed, synthesizer), each written to ``--results`` as soon as it is there; the same
+command goes on where it stopped. The order is such that an interrupted run is still balanced, and ``--core-minutes``
+ends it when that much processor time has been used. Competitors are first tuned for equal processor time on an inner
+split of the training patients of split 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from fusion_cohorts import ImageCodec, Split, component_codec, read_split, shipped_codec
+from fusion_competitors import CONFIGURATIONS, CONTROLS, NAMES, build
+from fusion_judgement import inner_score, judge
+from fusion_report import write_report
+
+from monai_hybridsynth.data import read_image_pool
+from monai_hybridsynth.transforms import load_images
+
+SIZE, LATENTS = 64, 128
+# The encoders have seen images of the first one's source; the others are for privacy.
+NIH, ELSEWHERE = "nih_cxr14_sample", ("hannover_covid", "ct_ich")
+REPLICATES, REPLICATES_OF_ONE = 2, 40
+# Fitted in a second or so; these get every combination of five splits and five seeds.
+FAST = (*CONTROLS, "Gaussian copula", "conditional Gaussian")
+# Fitted in minutes; further splits and seeds of these come after those of all others.
+SLOW = ("CTGAN tuned", "CTGAN paper")
+
+
+class Cell(NamedTuple):
+    """One measurement."""
+
+    cohort: str
+    decoder: str
+    split: int
+    seed: int
+    name: str
+
+
+def main() -> None:
+    """Tune, measure what is not yet in the results, write the report."""
+    options = _arguments()
+    torch.set_num_threads(1)
+    results = json.loads(options.results.read_text()) if options.results.exists() else {"tuning": {}, "cells": {}}
+    work = options.results.with_suffix("")
+    split_of = lru_cache(maxsize=None)(partial(read_split, options.data, work=work))
+    codec_of = lru_cache(maxsize=None)(partial(_codec, options))
+    table_of = lru_cache(maxsize=None)(lambda name, decoder, k: split_of(name, k).table(codec_of(name, decoder)))
+    for name in CONFIGURATIONS:
+        if name in options.synthesizers and name not in results["tuning"]:
+            given = split_of(NIH, 0), table_of(NIH, "alphaGAN", 0)
+            results["tuning"][name] = _tuned(*given, name, options.tuning_seconds)
+            _keep(options.results, results)
+    for cell in plan(options.synthesizers):
+        used = sum(sum(one["seconds"].values()) for one in results["cells"].values())
+        if used > 60 * options.core_minutes:
+            print(f"{used / 60:.0f} core minutes used; the rest of the plan is left out", flush=True)
+            break
+        key = " | ".join(map(str, cell))
+        if key in results["cells"]:
+            continue
+        chosen = results["tuning"].get(cell.name, {}).get("chosen", {})
+        first = cell[:4] == (NIH, "alphaGAN", 0, 0)
+        replicates = REPLICATES_OF_ONE if first else REPLICATES
+        given = split_of(cell.cohort, cell.split), table_of(cell.cohort, cell.decoder, cell.split)
+        codec = codec_of(cell.cohort, cell.decoder)
+        try:
+            found = judge(*given, codec, build(cell.name, chosen), seed=cell.seed, num_replicates=replicates)
+        except Exception as error:  # one package that fails must not end a run of an hour
+            print(f"{key}: {type(error).__name__}: {error}", flush=True)
+            continue
+        results["cells"][key] = cell._asdict() | found
+        _keep(options.results, results)
+        print(time.strftime("%H:%M:%S"), key, found["seconds"], flush=True)
+    write_report(results, options.out, options.plot)
+
+
+def plan(names: list[str]) -> Iterator[Cell]:
+    """Yield cells in the order of their worth: every synthesizer once with both decoders, other cohorts, splits, seeds.
+
+    A cell may come twice; the second time it is there already.
+    """
+    slow = [name for name in names if name in SLOW]
+    quick = [name for name in names if name not in SLOW]
+    nih = partial(Cell, NIH)
+    yield from (nih(decoder, 0, 0, name) for name in quick for decoder in ("alphaGAN", "PCA"))
+    yield from (Cell(cohort, "alphaGAN", 0, 0, name) for cohort in ELSEWHERE for name in quick)
+    yield from (nih("alphaGAN", 0, 0, name) for name in slow)
+    yield from (nih("alphaGAN", split, 0, name) for split in range(1, 5) for name in quick)
+    yield from (nih("alphaGAN", 0, seed, name) for seed in range(1, 5) for name in quick)
+    yield from (nih("PCA", split, 0, name) for split in range(1, 5) for name in quick)
+    yield from (nih(decoder, split, 0, name) for split in (0, 1, 2) for name in slow for decoder in ("alphaGAN", "PCA"))
+    yield from (Cell(cohort, "alphaGAN", 0, seed, name) for seed in (1, 2) for cohort in ELSEWHERE for name in quick)
+    yield from (Cell(cohort, "alphaGAN", 0, 0, name) for cohort in ELSEWHERE for name in slow)
+    fast = [name for name in names if name in FAST]
+    yield from (nih("alphaGAN", split, seed, name) for seed in range(1, 5) for split in range(1, 5) for name in fast)
+    yield from (nih("alphaGAN", split, 0, name) for split in (3, 4) for name in slow)
+
+
+def _tuned(split: Split, table: pd.DataFrame, name: str, seconds: float) -> dict[str, Any]:
+    """Try configurations until the time is up; the one that runs then may finish."""
+    tried: list[dict[str, Any]] = []
+    start = time.process_time()
+    for arguments in CONFIGURATIONS[name]:
+        if time.process_time() - start > seconds:
+            break
+        began = time.process_time()
+        try:
+            found: dict[str, Any] = inner_score(split, table, build(name, arguments), seed=0)
+        except Exception as error:  # a configuration that fails is not chosen
+            found = {"score": -1.0, "error": f"{type(error).__name__}: {error}"}
+        tried.append({"arguments": arguments, "seconds": round(time.process_time() - began, 1), **found})
+        print("tuning", name, tried[-1], flush=True)
+    return {"tried": tried, "chosen": max(tried, key=lambda one: one["score"])["arguments"]}
+
+
+def _codec(options: argparse.Namespace, cohort: str, decoder: str) -> ImageCodec:
+    """Return the way from images to latents and back: the shipped alphaGAN, or components of its pool's images."""
+    if decoder == "alphaGAN":
+        return shipped_codec(cohort)
+    pool = read_image_pool(options.pool)
+    paths = [Path(entry["image"]) for entry in pool.training]
+    return component_codec(load_images(paths, pool.image, spatial_size=SIZE), LATENTS)
+
+
+def _keep(path: Path, results: dict[str, Any]) -> None:
+    """Write the results, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(results, indent=1))
+    part.replace(path)
+
+
+def _arguments() -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the cohort folders")
+    parser.add_argument("--pool", type=Path, required=True, help="pool whose images give the PCA decoder")
+    parser.add_argument("--results", type=Path, required=True, help="JSON with all results so far")
+    parser.add_argument("--synthesizers", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    parser.add_argument("--tuning-seconds", type=float, default=60, help="processor seconds per competitor")
+    parser.add_argument("--core-minutes", type=float, default=75, help="processor time after which no cell is begun")
+    parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
+    parser.add_argument("--plot", type=Path, help="file of the Pareto plot")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()
