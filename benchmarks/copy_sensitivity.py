@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from results_file import write_section
-from torch.nn import functional
 
 from monai_hybridsynth.data import Cohort, read_cohort, split_patients, write_phantom_cohort
 from monai_hybridsynth.evaluation.copies import ALLOWED_FALSE_ALARMS, nearest_training
@@ -28,56 +27,11 @@ from monai_hybridsynth.features import PixelPCA, RandomConvolutionFeatures
 from monai_hybridsynth.metrics.copy_share import copy_rule
 from monai_hybridsynth.networks import AlphaGanAutoencoder, AlphaGanEncoder, AlphaGanGenerator
 from monai_hybridsynth.transforms import load_images
+from monai_hybridsynth.transforms.copy_changes import COPY_CHANGES
 
 SIZE, LATENTS = 64, 128
 MEASURES = ("pixels", "judge", "texture", "any")
 Change = Callable[[torch.Tensor], torch.Tensor]
-
-
-def blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur with a Gaussian of ``sigma`` pixels."""
-    reach = int(3 * sigma) + 1
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
-    padded = functional.pad(images, (reach, reach, reach, reach), mode="replicate")
-    return functional.conv2d(functional.conv2d(padded, kernel), kernel.transpose(2, 3))
-
-
-def moved(images: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Move down and left, repeating the edge."""
-    padded = functional.pad(images, (pixels, pixels, pixels, pixels), mode="replicate")
-    return padded[..., : images.shape[2], 2 * pixels :]
-
-
-def cropped(images: torch.Tensor, share: float) -> torch.Tensor:
-    """Keep the middle and enlarge it."""
-    edge = round(images.shape[2] * (1 - share) / 2)
-    middle = images[..., edge : images.shape[2] - edge, edge : images.shape[3] - edge]
-    return functional.interpolate(middle, size=images.shape[2:], mode="bilinear", antialias=True)
-
-
-def gamma(images: torch.Tensor, power: float) -> torch.Tensor:
-    """Bend the grey-value curve."""
-    return ((images + 1) / 2).clamp(0, 1) ** power * 2 - 1
-
-
-def noisy(images: torch.Tensor) -> torch.Tensor:
-    """Add Gaussian noise of a twentieth of the grey range."""
-    return (images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
-
-
-CHANGES: dict[str, Change] = {
-    "none": lambda x: x,
-    "blurred, 1 px": lambda x: blurred(x, 1.0),
-    "moved by 2 px both ways": lambda x: moved(x, 2),
-    "cropped to 90 %": lambda x: cropped(x, 0.9),
-    "cropped to 80 %": lambda x: cropped(x, 0.8),
-    "mirrored": lambda x: x.flip(-1),
-    "gamma 0.6": lambda x: gamma(x, 0.6),
-    "gamma 1.6": lambda x: gamma(x, 1.6),
-    "noise": noisy,
-    "mirrored, moved, cropped, gamma": lambda x: gamma(cropped(moved(x.flip(-1), 2), 0.9), 0.7),
-}
 
 
 def through_alpha_gan(weights: Path) -> Change:
@@ -173,7 +127,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    changes = {**CHANGES, "encoded and decoded": through_alpha_gan(options.weights)}
+    changes = {**COPY_CHANGES, "encoded and decoded": through_alpha_gan(options.weights)}
     with tempfile.TemporaryDirectory() as folder:
         source = options.cohort or write_phantom_cohort(Path(folder) / "phantom", 640, seed=1, spatial_size=SIZE)
         table = sensitivity(read_cohort(source), changes)

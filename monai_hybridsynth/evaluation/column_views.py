@@ -11,7 +11,7 @@ import pandas as pd
 from monai_hybridsynth.data import RecordField, RecordSchema
 from monai_hybridsynth.evaluation.prediction_targets import label_sets
 
-__all__ = ["ColumnView", "column_views", "row_texts"]
+__all__ = ["ColumnView", "column_views"]
 
 NUM_BINS = 5
 MAXIMUM_LEVELS = 20
@@ -86,15 +86,3 @@ def column_views(schema: RecordSchema, tables: Sequence[pd.DataFrame]) -> list[C
             ranked = [*ranked[: MAXIMUM_LEVELS - 1], OTHER]
         views.append(ColumnView(field, tuple(ranked[:MAXIMUM_LEVELS])))
     return views
-
-
-def row_texts(schema: RecordSchema, table: pd.DataFrame) -> np.ndarray:
-    """Return clinical values as text ``(rows, columns)``, written the same for equal values; missing is empty."""
-    columns = []
-    for name in schema.feature_names:
-        if schema[name].is_numeric:
-            numbers = table[name].astype("float64").to_numpy(dtype=float, na_value=np.nan)
-            columns.append(["" if np.isnan(value) else f"{value:.9g}" for value in numbers])
-        else:
-            columns.append(["" if pd.isna(value) else str(value) for value in table[name]])
-    return np.array(columns, dtype=object).reshape(len(columns), len(table)).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,14 @@ import torch
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, limited_rows
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
-from monai_hybridsynth.metrics import Estimate, maximal_pixel_correlation, nearest_records
-from monai_hybridsynth.metrics.copy_share import CopyRule, copy_rule, hit_share, neighbour_contrast, share_beside_floor
-from monai_hybridsynth.metrics.pixel_correlation import PixelMatches
+from monai_hybridsynth.metrics import Estimate, nearest_records
+from monai_hybridsynth.metrics.copy_share import CopyRule, copy_rule, hit_share, share_beside_floor
+from monai_hybridsynth.metrics.nearest_patients import NearestPatients, nearest_by_features, nearest_by_pixels
 
-__all__ = ["ALLOWED_FALSE_ALARMS", "NearestTraining", "copy_metrics", "nearest_training"]
+__all__ = ["ALLOWED_FALSE_ALARMS", "copy_metrics", "nearest_training"]
 
 # One in a hundred; with fewer than a hundred patients in a half, the closest held-out patient sets the threshold.
 ALLOWED_FALSE_ALARMS = 0.01
-NUM_OTHERS = 10
 # A share needs no more records; a bank beyond this is cut to the images nearest to anything that is judged.
 MAXIMUM_RECORDS, MAXIMUM_BANK = 3000, 4000
 GALLERY = 12
@@ -36,23 +35,6 @@ ESTIMATOR = (
     "holdout patients, false alarms (floor) on the other half, both ways; Newcombe interval with exact limits, which "
     "holds the floor's uncertainty"
 )
-
-
-@dataclass(frozen=True)
-class NearestTraining:
-    """What one measure says about some records.
-
-    Attributes:
-        contrast: distance to the nearest training patient over that to the next ones, shape ``(rows,)``.
-        index: the nearest training row, shape ``(rows,)``.
-        correlation: pixel correlation with it, where that is the measure.
-        move: how the training image was moved for it, in words, where that is the measure.
-    """
-
-    contrast: np.ndarray
-    index: np.ndarray
-    correlation: np.ndarray | None = None
-    move: list[str] | None = None
 
 
 def copy_metrics(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int) -> Findings:
@@ -92,46 +74,25 @@ def copy_metrics(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCo
     return Findings(records, drawings)
 
 
-def nearest_training(train: JudgedCohort, sides: tuple[JudgedCohort, ...]) -> Mapping[str, tuple[NearestTraining, ...]]:
+def nearest_training(train: JudgedCohort, sides: tuple[JudgedCohort, ...]) -> Mapping[str, tuple[NearestPatients, ...]]:
     """Return by measure, for each side, the nearest training image of every record."""
-    codes = np.unique(train.groups, return_inverse=True)[1].reshape(-1)
-    # Enough neighbours for the next ten patients even if every patient on the way has as many images as the richest.
-    wanted = int(min(len(train), NUM_OTHERS * np.bincount(codes).max() + 1))
     spaces = {"judge": [train.features, *(side.features for side in sides)]}
     if all("texture" in side.spaces for side in (train, *sides)):
         texture = [side.spaces["texture"] for side in (train, *sides)]
         deviation = np.maximum(texture[0].std(axis=0), 1e-12)
         spaces["texture"] = [space / deviation for space in texture]
-    found: dict[str, tuple[NearestTraining, ...]] = {}
+    found: dict[str, tuple[NearestPatients, ...]] = {}
     if all(len(side.pixels) == len(side) for side in (train, *sides)):
-        found["pixels"] = _by_pixels(train, sides, codes, wanted)
+        found["pixels"] = _by_pixels(train, sides)
     for name, (real, *others) in spaces.items():
-        bank = torch.from_numpy(real)
-        parts = []
-        for other in others:
-            distances, index = nearest_records(torch.from_numpy(other), bank, num_neighbours=wanted)
-            contrast = neighbour_contrast(distances.numpy(), codes[index.numpy()], num_others=NUM_OTHERS)
-            parts.append(NearestTraining(contrast, index[:, 0].numpy()))
-        found[name] = tuple(parts)
+        found[name] = tuple(nearest_by_features(other, real, train.groups) for other in others)
     return found
 
 
-def _by_pixels(
-    train: JudgedCohort, sides: tuple[JudgedCohort, ...], codes: np.ndarray, wanted: int
-) -> tuple[NearestTraining, ...]:
-    shortlist = _shortlist(train, sides)
-    wanted = min(wanted, len(shortlist))
-    bank = torch.from_numpy(train.pixels[shortlist])
-    parts = []
-    for side in sides:
-        matches: PixelMatches = maximal_pixel_correlation(torch.from_numpy(side.pixels), bank, num_best=wanted)
-        index = shortlist[matches.index.numpy()]
-        contrast = neighbour_contrast(1.0 - matches.correlation.numpy(), codes[index], num_others=NUM_OTHERS)
-        # What equals up to rounding is an exact copy.
-        contrast = np.where(contrast < 1e-5, 0.0, contrast)
-        words = [matches.moves[move].words(bank.shape[-1]) for move in matches.move[:, 0].tolist()]
-        parts.append(NearestTraining(contrast, index[:, 0], matches.correlation[:, 0].numpy(), words))
-    return tuple(parts)
+def _by_pixels(train: JudgedCohort, sides: tuple[JudgedCohort, ...]) -> tuple[NearestPatients, ...]:
+    rows = _shortlist(train, sides)
+    parts = [nearest_by_pixels(side.pixels, train.pixels[rows], train.groups[rows]) for side in sides]
+    return tuple(replace(part, index=rows[part.index]) for part in parts)
 
 
 def _shortlist(train: JudgedCohort, sides: tuple[JudgedCohort, ...]) -> np.ndarray:
@@ -228,7 +189,7 @@ def _absent(reason: str, cohort: str, name: str, measure: str = "any") -> Metric
     return _record(Estimate.absent(reason), cohort, name, measure, floor=None, reading="-")
 
 
-def _gallery(nearest: NearestTraining, side: str, rows: np.ndarray) -> list[dict[str, Any]]:
+def _gallery(nearest: NearestPatients, side: str, rows: np.ndarray) -> list[dict[str, Any]]:
     """Return the closest pairs, no training image twice as long as there are others."""
     order = np.argsort(nearest.contrast, kind="stable")
     first = set(order[np.unique(nearest.index[order], return_index=True)[1]].tolist())

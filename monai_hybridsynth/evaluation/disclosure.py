@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monai_hybridsynth.evaluation.column_views import row_texts
+from monai_hybridsynth.data.row_texts import row_texts
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.metric_record import MetricRecord

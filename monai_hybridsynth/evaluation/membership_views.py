@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from monai_hybridsynth.data import RecordSchema
-from monai_hybridsynth.evaluation.column_views import row_texts
+from monai_hybridsynth.data.row_texts import row_texts
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.prediction_targets import label_sets
 from monai_hybridsynth.metrics import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from monai_hybridsynth.evaluation.column_views import row_texts
+from monai_hybridsynth.data.row_texts import row_texts
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, limited_rows
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.train_on_synthetic import encoded_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .copy_filter import CopyFilter
 from .encode_cohort import CohortImages, encode_cohort, encode_images, join_latents
 from .preparation_summary import PreparedCohort, SummaryNote
 from .prepare_cohort import prepare_cohort, prepare_phantom
@@ -14,6 +15,7 @@ from .train_synthesizer import SynthesizerTraining
 __all__ = [
     "CohortImages",
     "CohortSynthesis",
+    "CopyFilter",
     "PreparedCohort",
     "RecordRequests",
     "SummaryNote",

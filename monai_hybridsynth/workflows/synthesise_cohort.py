@@ -28,6 +28,8 @@ from monai_hybridsynth.data import (
 )
 from monai_hybridsynth.fusion import RecordSynthesizer, latent_columns, load_synthesizer
 
+from .copy_detector import as_pixels
+from .copy_filter import CopyFilter, refuse_with_epsilon
 from .encode_cohort import save_array, write_atomically
 from .process_rank import barrier, gather_objects, process_rank, world_size
 from .published_schema import set_aside
@@ -53,6 +55,7 @@ def synthesise_cohort(
     inferer: Callable[..., Any] | None = None,
     device: str | torch.device = "cpu",
     provenance: Mapping[str, Any] | None = None,
+    copy_filter: CopyFilter | None = None,
 ) -> Path:
     """Draw records, decode their latents to images and write them as a synthetic cohort folder.
 
@@ -74,13 +77,17 @@ def synthesise_cohort(
         inferer: MONAI inferer called as ``inferer(latents, generator)``; `SimpleInferer` unless given.
         device: where the generator runs.
         provenance: names, versions and digests that the manifest repeats, e.g. of the bundle.
+        copy_filter: rejects copies of training patients, which are then drawn again within their block, so that still
+            no record depends on ``num_records``. The manifest says how many.
 
     Returns:
         The folder ``out``.
 
     Raises:
         FileExistsError: if ``out`` holds something that is no synthetic cohort.
-        ValueError: if the records have no latents, or the generator does not fit them.
+        ValueError: if the records have no latents, the generator does not fit them, or a filter meets an artifact that
+            states an epsilon.
+        RuntimeError: if records are still copies after the filter's last round.
     """
     requests = RecordRequests(num_records, schema, conditions=conditions)
     synthesis = CohortSynthesis(
@@ -95,6 +102,7 @@ def synthesise_cohort(
         inferer=inferer,
         device=device,
         provenance=provenance,
+        copy_filter=copy_filter,
     )
     return synthesis.run()
 
@@ -116,6 +124,7 @@ class CohortSynthesis:
         inferer: Callable[..., Any] | None = None,
         device: str | torch.device = "cpu",
         provenance: Mapping[str, Any] | None = None,
+        copy_filter: CopyFilter | None = None,
     ) -> None:
         if block_size < 1:
             raise ValueError(f"block_size is {block_size}; give a positive number of records.")
@@ -132,9 +141,12 @@ class CohortSynthesis:
         self.inferer = inferer or SimpleInferer()
         self.device = torch.device(device)
         self.provenance = dict(provenance or {})
+        self.copy_filter = copy_filter
 
     def run(self) -> Path:
         """Write the cohort, or what is still missing of it."""
+        if self.copy_filter is not None:
+            refuse_with_epsilon(self.artifact)
         manifest = self._manifest()
         partial = self.out.with_name(f".{self.out.name}.partial")
         if gather_objects(self._is_finished(manifest))[0]:
@@ -159,24 +171,40 @@ class CohortSynthesis:
         synthesizer = load_synthesizer(self.artifact)
         generator = self.generator.to(self.device)
         for number in missing:
-            records, images = self._draw_block(synthesizer, generator, number)
+            records, images, rejected = self._draw_block(synthesizer, generator, number)
             count = min(self.block_size, len(self.dataset) - starts[number])
             rows = records.iloc[:count]
             write_atomically(partial / f"{number}.parquet", functools.partial(rows.to_parquet, index=False))
+            if self.copy_filter is not None:
+                counted = json.dumps(int(rejected[:count].sum()))
+                write_atomically(partial / f"{number}.rejected", functools.partial(_write_text, text=counted))
             # The images come last: a block without them counts as missing.
             save_array(partial / f"{number}.npy", images[:count])
             logger.info("drew records %d to %d of %d", starts[number] + 1, starts[number] + count, len(self.dataset))
 
     def _draw_block(
         self, synthesizer: RecordSynthesizer, generator: nn.Module, number: int
-    ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Return clinical columns and uint8 images ``(block_size, C, S, S)`` of one block.
+    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        """Return clinical columns, uint8 images ``(block_size, C, S, S)`` and rejections ``(block_size,)`` of a block.
 
         A block is always drawn whole, also where fewer records are wanted: so it does not depend on their number.
         """
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         conditions = self.dataset.block(number * self.block_size, self.block_size)
-        records = synthesizer.sample(self.block_size, conditions=conditions, seed=seed)
+
+        def draw(positions: np.ndarray, attempt: int) -> tuple[pd.DataFrame, np.ndarray]:
+            fixed = conditions
+            if isinstance(conditions, pd.DataFrame):
+                fixed = conditions.iloc[positions].reset_index(drop=True)
+            entropy = [self.seed, number, attempt] if attempt else [self.seed, number]
+            seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+            return self._decoded(synthesizer.sample(len(positions), conditions=fixed, seed=seed), generator)
+
+        if self.copy_filter is None:
+            return *draw(np.arange(self.block_size), 0), np.zeros(self.block_size, dtype=int)
+        return self.copy_filter.without_copies(draw, self.block_size)
+
+    def _decoded(self, records: pd.DataFrame, generator: nn.Module) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return clinical columns, and the images behind the latents."""
         names = latent_columns(records)
         if not names:
             raise ValueError("the records have no latent columns; fit the synthesizer on a latent table.")
@@ -188,8 +216,7 @@ class CohortSynthesis:
                 f"the generator gave shape {tuple(images.shape)} for {len(latents)} records, or values that are not "
                 "finite; it must return images (B, C, S, S) in [-1, 1]."
             )
-        pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
-        return records.drop(columns=names), pixels
+        return records.drop(columns=names), as_pixels(images)
 
     def _finish(self, partial: Path, manifest: dict[str, Any]) -> None:
         """Write the cohort from its blocks and put it in its place."""
@@ -200,12 +227,20 @@ class CohortSynthesis:
                 rows = pd.read_parquet(partial / f"{start // self.block_size}.parquet")
                 images = self._images_of(partial, partners[start : start + len(rows)])
                 writer.append(rows, images)
-            writer.close(manifest)
+            writer.close({**manifest, "copy_filter": self._filtered(partial)})
         if self.out.exists():
             shutil.rmtree(partial / "replaced", ignore_errors=True)
             self.out.replace(partial / "replaced")
         (partial / "cohort").replace(self.out)
         shutil.rmtree(partial)
+
+    def _filtered(self, partial: Path) -> dict[str, Any] | None:
+        """Return what the manifest says of the copy filter, None without one."""
+        if self.copy_filter is None:
+            return None
+        blocks = range(-(-len(self.dataset) // self.block_size))
+        rejected = sum(json.loads((partial / f"{number}.rejected").read_text(encoding="utf-8")) for number in blocks)
+        return {**self.copy_filter.describe(), "rejected": rejected}
 
     def _images_of(self, partial: Path, wanted: np.ndarray) -> np.ndarray:
         """Return the images of the records numbered ``wanted``, whichever blocks they are in."""
@@ -249,7 +284,14 @@ class CohortSynthesis:
             "exclusions": excluded,
             **self.provenance,
         }
-        asked = {**manifest, "conditions": conditions, "records": len(self.dataset), "schema": self.schema.to_dict()}
+        filtered = None if self.copy_filter is None else self.copy_filter.request()
+        asked = {
+            **manifest,
+            "copy_filter": filtered,
+            "conditions": conditions,
+            "records": len(self.dataset),
+            "schema": self.schema.to_dict(),
+        }
         return {**manifest, "request_sha256": digest_settings(asked)}
 
 
@@ -260,6 +302,10 @@ def _start_partial(partial: Path, request: str) -> None:
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_atomically(marker, lambda path: path.write_text(request, encoding="utf-8"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _partners(count: int, seed: int) -> np.ndarray:

@@ -102,6 +102,15 @@ def test_columns_are_fixed_by_a_mapping_or_by_the_rows_of_a_cohort(bundle, small
     assert read_cohort(tmp_path / "out" / "synthetic").table["bright"].tolist() == real
 
 
+def test_the_copy_filter_is_a_folder_away(bundle, small, tmp_path, cohort_folder):
+    execute(bundle, "train", small)
+    execute(bundle, "inference", small | {"copy_filter_cohort": str(cohort_folder)})
+    said = json.loads((tmp_path / "out" / "synthetic" / "manifest.json").read_text())["copy_filter"]
+    assert said["rejected"] >= 0
+    assert said["sensitivity"]["none"] == 1.0
+    assert str(cohort_folder) not in (tmp_path / "out" / "synthetic" / "manifest.json").read_text()
+
+
 def test_every_key_of_the_configs_takes_effect(bundle, small, tmp_path):
     """A changed value shows in what is built from it; keys that only name paths are used by the other tests."""
     small["cohort"] = {"_target_": "monai_hybridsynth.data.read_cohort", "folder": small["dataset_dir"]}
@@ -129,6 +138,8 @@ def test_every_key_of_the_configs_takes_effect(bundle, small, tmp_path):
             "spatial_dims": (3, lambda run: run.network_def.spatial_dims),
             "synthetic_dir": ("z", lambda run: str(run.evaluator.out)),
             "provenance": ({"bundle": "b"}, lambda run: run.evaluator.provenance),
+            "copy_filter_cohort": ("c", lambda run: str(run.evaluator.copy_filter.cohort)),
+            "copy_filter": (None, lambda run: run.evaluator.copy_filter),
         },
     }
     execute(bundle, "train", small)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_hybridsynth.evaluation.column_views import row_texts
+from monai_hybridsynth.data.row_texts import row_texts
 from monai_hybridsynth.evaluation.nearness import nearness_metrics
 from monai_hybridsynth.evaluation.verdict import find_record
 from monai_hybridsynth.metrics import nearest_records

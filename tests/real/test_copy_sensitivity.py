@@ -23,7 +23,7 @@ def table(repository, real_data):
     finally:
         sys.path.remove(str(folder))
     decoded = benchmark.through_alpha_gan(repository / "bundles" / "cxr_alpha_gan" / "models")
-    changes = {**benchmark.CHANGES, "encoded and decoded": decoded}
+    changes = {**benchmark.COPY_CHANGES, "encoded and decoded": decoded}
     return benchmark.sensitivity(read_cohort(real_data / "nih_cxr14_sample"), changes, count=100)
 
 

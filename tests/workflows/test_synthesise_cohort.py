@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_hybridsynth.data import RecordField, RecordSchema, digest_folder, read_cohort
+from monai_hybridsynth.data import RecordField, RecordSchema, digest_folder, read_cohort, write_phantom_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer
-from monai_hybridsynth.workflows import encode_cohort, synthesise_cohort
+from monai_hybridsynth.workflows import CopyFilter, encode_cohort, synthesise_cohort
 
 # The function of the same name stands in the module's place in its layer.
 MODULE = importlib.import_module("monai_hybridsynth.workflows.synthesise_cohort")
@@ -68,11 +68,11 @@ def synthesise(tmp_path, monkeypatch):
     artifact.mkdir()
     (artifact / "synthesizer.json").write_text("{}")
 
-    def run(out="synthetic", *, synthesizer=None, num_records=10, block_size=4, seed=3, **arguments):
+    def run(out="synthetic", *, synthesizer=None, generator=None, num_records=10, block_size=4, seed=3, **arguments):
         monkeypatch.setattr(MODULE, "load_synthesizer", lambda folder: synthesizer or NumberedRecords())
         return synthesise_cohort(
             artifact,
-            GreyImages(),
+            generator or GreyImages(),
             SCHEMA,
             tmp_path / out,
             num_records=num_records,
@@ -241,6 +241,103 @@ def test_with_a_real_synthesizer_and_generator(cohort_folder, encoder, generator
     synthetic = read_cohort(folders[0])
     assert list(synthetic.table.columns) == ["image", "age", "bright"]
     assert np.asarray(Image.open(synthetic.image_paths[0])).shape == (16, 16)
+
+
+class PlantedImages(torch.nn.Module):
+    """The image whose number is the latent: 40 copies of training phantoms, then 160 of other phantoms."""
+
+    def __init__(self, pictures):
+        super().__init__()
+        self.register_buffer("pictures", torch.from_numpy(pictures).float() / 127.5 - 1)
+
+    def forward(self, z):
+        return self.pictures[((z[:, 0] + 1) * 100).round().long()]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """Return the folder of 40 training phantoms, and 200 pictures of which the first 40 are theirs."""
+    root = tmp_path_factory.mktemp("planted")
+    folders = [write_phantom_cohort(root / str(seed), 40 * seed**2, seed=seed, spatial_size=32) for seed in (1, 2)]
+    paths = [path for folder in folders for path in read_cohort(folder).image_paths]
+    return folders[0], np.stack([np.asarray(Image.open(path)) for path in paths])[:, None]
+
+
+@pytest.fixture
+def filtered(synthesise, planted):
+    """Return `synthesise` with planted copies and a copy filter."""
+
+    def run(out, **arguments):
+        settings = {"num_records": 60, "block_size": 32, "copy_filter": CopyFilter(planted[0], spatial_size=32)}
+        return synthesise(out, generator=PlantedImages(planted[1]), **settings | arguments)
+
+    return run
+
+
+def test_planted_copies_are_rejected_and_counted(filtered, planted):
+    open_to_copies, guarded = filtered("open", copy_filter=None), filtered("guarded")
+    found = [read_cohort(folder).table["number"].to_numpy(dtype=int) for folder in (open_to_copies, guarded)]
+    copied = found[0] < 40
+    assert 5 < copied.sum() < 25
+    assert (found[1] >= 40).all()
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (open_to_copies, guarded)]
+    assert manifests[0]["copy_filter"] is None
+    # As many as were copies, those drawn in vain again, and a few strangers.
+    assert copied.sum() <= manifests[1]["copy_filter"]["rejected"] <= 1.5 * copied.sum() + 10
+    assert manifests[1]["copy_filter"]["sensitivity"]["none"] == 1.0
+    kept = found[0] == found[1]
+    assert kept[~copied].mean() > 0.85, "records that copy nobody stay"
+    for row in np.flatnonzero(~kept)[:3]:
+        shown = np.asarray(Image.open(read_cohort(guarded).image_paths[row]))
+        np.testing.assert_array_equal(shown, planted[1][found[1][row], 0])
+
+
+def test_rejection_does_not_depend_on_the_number_of_records_and_can_be_resumed(filtered):
+    whole, shorter = filtered("whole"), filtered("shorter", num_records=40)
+    np.testing.assert_array_equal(
+        read_cohort(shorter).table["number"], read_cohort(whole).table["number"].iloc[:40].reset_index(drop=True)
+    )
+    assert 0 < _rejected(shorter) < _rejected(whole)
+    with pytest.raises(KeyboardInterrupt):
+        filtered("resumed", synthesizer=NumberedRecords(3))
+    assert digest_folder(filtered("resumed")) == digest_folder(whole)
+
+
+def test_blocks_drawn_without_a_filter_are_not_used_with_one(filtered):
+    with pytest.raises(KeyboardInterrupt):
+        filtered("resumed", synthesizer=NumberedRecords(1), copy_filter=None)
+    assert (read_cohort(filtered("resumed")).table["number"] >= 40).all()
+
+
+def _rejected(folder):
+    return json.loads((folder / "manifest.json").read_text())["copy_filter"]["rejected"]
+
+
+def test_conditions_stay_with_their_records(filtered):
+    class FixedNumbers(NumberedRecords):
+        """Draws another latent whatever number is fixed."""
+
+        def sample(self, num_records, *, conditions=None, seed):
+            free = super().sample(num_records, seed=seed)
+            return free.assign(number=conditions["number"].astype("Int64"))
+
+    wanted = pd.DataFrame({"number": list(range(100, 160))})
+    folder = filtered("rows", synthesizer=FixedNumbers(), num_records=None, conditions=wanted)
+    assert read_cohort(folder).table["number"].tolist() == wanted["number"].tolist()
+    assert _rejected(folder) > 5
+
+
+def test_records_whose_fixed_values_make_them_copies_are_an_error(filtered, planted):
+    impatient = CopyFilter(planted[0], spatial_size=32, max_rounds=2)
+    with pytest.raises(RuntimeError, match="32 of 32 records copy training patients after 2 further draws; fix fewer"):
+        filtered("copies", conditions={"number": 3}, copy_filter=impatient)
+
+
+def test_a_filter_and_an_epsilon_do_not_go_together(filtered, tmp_path):
+    (tmp_path / "artifact" / "synthesizer.json").write_text(json.dumps({"privacy": {"epsilon": 3}}))
+    with pytest.raises(ValueError, match="leave copy_filter out"):
+        filtered("private")
+    filtered("open", copy_filter=None)
 
 
 KILLED = """
