@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai_hybridsynth.data.chest_phantom.clinical_rows import VARIANTS
-from monai_hybridsynth.data.chest_phantom.finding_rows import FINDINGS, NO_FINDING
+from monai_hybridsynth.data.chest_phantom.finding_rows import CARDIOMEGALY_RATIO, FINDINGS, NO_FINDING
 from monai_hybridsynth.data.chest_phantom.wide_columns import WIDE_FLAGS, WIDE_NUMBERS, WIDE_SCALES
 from monai_hybridsynth.data.record_schema import ImageSettings, RecordField, RecordSchema
 
@@ -16,7 +18,8 @@ def phantom_schema(variant: str = "paper") -> RecordSchema:
     """Return the schema of a phantom cohort.
 
     The targets are ``outcome``, ``opacity_side`` (in ``findings`` the multi-label column) and
-    ``cardiothoracic_ratio``: one from the whole row, one category and one number that the image shows.
+    ``cardiothoracic_ratio``: one from the whole row, one category and one number that the image shows. In ``findings``
+    two labels say what two numbers say, as rules between columns.
 
     Args:
         variant: as in ``draw_rows``.
@@ -35,7 +38,7 @@ def phantom_schema(variant: str = "paper") -> RecordSchema:
     fields += _paper_fields(findings=variant == "findings")
     if variant == "wide":
         fields += _wide_fields()
-    return RecordSchema(fields, ImageSettings("cxr"))
+    return RecordSchema(fields, ImageSettings("cxr"), _finding_rules() if variant == "findings" else ())
 
 
 def _paper_fields(*, findings: bool) -> list[RecordField]:
@@ -73,6 +76,17 @@ def _paper_fields(*, findings: bool) -> list[RecordField]:
         _number("crp", "mg/L", 0, 1000, "C-reactive protein; -inf is below 3 mg/L", censored=True),
         _number("ldh", "U/L", 0, 5000, "lactate dehydrogenase; rises with the extent of the clouds"),
     ]
+
+
+def _finding_rules() -> list[dict[str, Any]]:
+    """Return that a label is there exactly where its number is large: the ratio has three decimals, volumes none."""
+    lowest = {
+        "Cardiomegaly": {"column": "cardiothoracic_ratio", "minimum": CARDIOMEGALY_RATIO + 0.001},
+        "Effusion": {"column": "effusion_ml", "minimum": 1},
+    }
+    labels = {name: {"column": "findings", "contains": name} for name in lowest}
+    pairs = [pair for name in lowest for pair in ((labels[name], lowest[name]), (lowest[name], labels[name]))]
+    return [{"if": condition, "then": consequence} for condition, consequence in pairs]
 
 
 def _wide_fields() -> list[RecordField]:
