@@ -29,12 +29,13 @@ VIEWS = ("image", "table", "record")
 WAYS = ("forward", "reverse")
 # Held-out patients per training patient: a quarter is held out.
 TEST_SHARE = 1 / 3
+ENOUGH_SPLITS = 3
 Values = Callable[[dict[str, Any]], tuple[float, float] | None]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A value with its 95 % interval (None below two splits) and the splits behind it."""
+    """A value with its 95 % interval (None below three splits) and the splits behind it."""
 
     value: float
     low: float | None
@@ -64,7 +65,7 @@ def over_splits(cells: Sequence[dict[str, Any]], values: Values) -> Figure:
         return Figure(float("nan"), None, None, 0)
     tops, bottoms = np.array([np.mean(pairs, axis=0) for pairs in found.values()]).T
     value, count = float(tops.sum() / bottoms.sum()), len(tops)
-    if count < 2:
+    if count < ENOUGH_SPLITS:
         return Figure(value, None, None, count)
     from scipy import stats
 
@@ -163,7 +164,7 @@ PRIVACY: dict[str, Callable[[list], Figure | str]] = {
     "rows of one patient": lambda cells: _beside_floor(cells, "privacy", "exact rows, rows of one patient alone"),
     "copies": lambda cells: _beside_floor(cells, "privacy", "copies"),
     "fit, core s": lambda cells: f"{np.median([cell['seconds']['fit'] for cell in cells]):.1f}",
-    "1,000 records, core s": lambda cells: _seconds(cells),
+    "drawing 5x, core s": lambda cells: f"{np.median([cell['seconds']['sample'] for cell in cells]):.1f}",
 }
 
 
@@ -264,17 +265,12 @@ def _averaged(parts: list[list]) -> str:
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _seconds(cells: list[dict[str, Any]]) -> str:
-    records = 5 * 480
-    return f"{np.median([cell['seconds']['sample'] for cell in cells]) * 1000 / records:.2f}"
-
-
 _EXPLAINED = [
     "One run on one core; all use the same latents, patients, judges and attacks, and five synthetic records per "
     "training row. Predictors see components of the real training images' pixels. `fits` counts splits x seeds; a fit "
     "is one split by patient and one seed. A split's value is the mean over its seeds; intervals are 95 % over splits, "
     "widened because splits share patients (Nadeau and Bengio 2003: variance times 1/splits + 1/3; Student's t). "
-    "Without an interval there is one split.",
+    "Without an interval there are fewer than three splits.",
     "Pairing is (matched - shuffled) / (real - shuffled), gains summed over columns, labels and splits before "
     "dividing: 0 is no link, 1 that of real patients, above 1 an exaggerated one or copies. View, sex and findings "
     "take both directions together. The utility ratio divides AUROC gains over .5 (image to the three targets, each "
