@@ -11,7 +11,8 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make demo    synthetic records from the embedded cohort, into runs/demo"
 	@echo "make demo COHORT=<folder> TARGETS=<column,column> [MODALITY=cxr|head_ct]"
-	@echo "             [SYNTHESIZER=ctgan|gaussian|independent] [PRESET=tuned|paper] [RECORDS=1000] [SEED=0] [NAME=<run>]"
+	@echo "             [SYNTHESIZER=ctgan|factorised|flow|gaussian|independent] [PRESET=tuned|paper]"
+	@echo "             [RECORDS=1000] [SEED=0] [NAME=<run>]"
 	@echo "             the same from your own cohort, into runs/<cohort>"
 	@echo "make test | lint | bench"
 

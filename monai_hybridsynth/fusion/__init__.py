@@ -5,6 +5,7 @@ from __future__ import annotations
 from .conditional_gaussian_synthesizer import ConditionalGaussianSynthesizer
 from .conditioning import Conditions
 from .ctgan_synthesizer import CTGANSynthesizer
+from .factorised_ctgan_synthesizer import FactorisedCTGANSynthesizer
 from .joint_flow_synthesizer import JointFlowSynthesizer
 from .latent_whitening import LatentWhitening
 from .synthesizer import IndependentSynthesizer, RecordSynthesizer, load_synthesizer
@@ -14,6 +15,7 @@ __all__ = [
     "CTGANSynthesizer",
     "ConditionalGaussianSynthesizer",
     "Conditions",
+    "FactorisedCTGANSynthesizer",
     "IndependentSynthesizer",
     "JointFlowSynthesizer",
     "LatentWhitening",

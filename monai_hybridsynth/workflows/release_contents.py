@@ -69,7 +69,7 @@ def _read(name: str, data: bytes, found: FileContents, *, depth: int) -> None:
         return
     if suffix not in IMAGE_SUFFIXES:
         found.bytes_.append(data)
-    if suffix in PICKLE_SUFFIXES or PICKLE_START.match(data):
+    if suffix in PICKLE_SUFFIXES or (PICKLE_START.match(data) and not _has_tensor_header(data)):
         found.problems.append(
             (f"{name} is a pickle: it runs code when loaded and can hold any training row", "save safetensors and JSON")
         )
@@ -84,6 +84,15 @@ def _read(name: str, data: bytes, found: FileContents, *, depth: int) -> None:
         found.problems.append(
             (f"{name} cannot be read ({type(error).__name__}: {str(error)[:100]})", "remove the file or repair it")
         )
+
+
+def _has_tensor_header(data: bytes) -> bool:
+    """Return whether a JSON header as long as the first eight bytes say follows them, as in safetensors.
+
+    Some lengths look like the start of a pickle.
+    """
+    size = int.from_bytes(data[:8], "little")
+    return data[8:9] == b"{" and data[8 : 8 + size].rstrip()[-1:] == b"}" and len(data) >= 8 + size
 
 
 def _reader_of(suffix: str, data: bytes) -> Callable[[str, bytes, FileContents, int], None] | None:

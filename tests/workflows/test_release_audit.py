@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from monai_hybridsynth.__main__ import main
 from monai_hybridsynth.data import RecordField, RecordSchema
-from monai_hybridsynth.fusion import CTGANSynthesizer, IndependentSynthesizer
+from monai_hybridsynth.fusion import CTGANSynthesizer, FactorisedCTGANSynthesizer, IndependentSynthesizer
 from monai_hybridsynth.workflows.release_audit import audit_release
 
 NUM_ROWS = 60
@@ -313,13 +313,17 @@ def test_latents_are_found_when_a_latent_table_is_given(release, cohort, table, 
     assert "30 latents of the cohort" in texts(release, tmp_path / "latents.parquet")
 
 
-@pytest.mark.parametrize("made", [IndependentSynthesizer, CTGANSynthesizer])
+@pytest.mark.parametrize("made", [IndependentSynthesizer, CTGANSynthesizer, FactorisedCTGANSynthesizer])
 def test_a_fitted_artifact_is_clean(made, cohort, table, tmp_path):
     latents = np.random.default_rng(0).normal(size=(NUM_ROWS, 8)).astype(np.float32)
     rows = SCHEMA.parse(table)[["patient_id", *SCHEMA.feature_names]]
     rows = pd.concat([rows, pd.DataFrame(latents, columns=[f"latent_{i:03d}" for i in range(8)])], axis=1)
-    options = {"steps": 2, "batch_size": 20, "max_clusters": 3, "progress": False} if made is CTGANSynthesizer else {}
-    synthesizer = made(**options).fit(rows, SCHEMA, seed=0)
+    short = {"steps": 2, "batch_size": 20, "max_clusters": 3}
+    options = {
+        CTGANSynthesizer: short | {"progress": False},
+        FactorisedCTGANSynthesizer: {"table": short, "progress": False},
+    }
+    synthesizer = made(**options.get(made, {})).fit(rows, SCHEMA, seed=0)
     folder = synthesizer.save(tmp_path / "artifact")
     synthesizer.sample(50, seed=0).to_csv(folder / "records.csv", index=False)
     rows.to_parquet(tmp_path / "rows.parquet")

@@ -115,6 +115,21 @@ def test_what_is_dangerous_or_damaged_is_told(tmp_path, name, data, what):
     assert [what in problem for problem, _ in read_contents(tmp_path / name).problems] == [True]
 
 
+def test_a_header_whose_length_looks_like_a_pickle_is_no_pickle(tmp_path):
+    """Of safetensors files, some have a header of 640 bytes: 0x280, the first bytes of a pickle."""
+    path = tmp_path / "a.safetensors"
+    lengths = []
+    for size in range(1, 640):
+        save_file({"a": VALUES}, path, metadata={"note": "x" * size})
+        if path.read_bytes().startswith(b"\x80\x02"):
+            lengths.append(size)
+            assert read_contents(path).problems == []
+    assert lengths
+    # A pickle with a brace at that place is still one.
+    (tmp_path / "b.bin").write_bytes(b"\x80\x02" + bytes(6) + b"{" + pickle.dumps([1])[2:])
+    assert "is a pickle" in read_contents(tmp_path / "b.bin").problems[0][0]
+
+
 def test_a_program_is_no_weights_file(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "model.ts"))
     assert "TorchScript" in read_contents(tmp_path / "model.ts").problems[0][0]
