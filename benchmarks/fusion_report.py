@@ -280,8 +280,8 @@ _EXPLAINED = [
     "`resampled patients` draws training records again and must be caught; `independent columns` is the floor. "
     "Competitors see the same flat columns and either raw latents or 16 scores of them; each was tuned on an inner "
     "split of the training patients of split 0, for equal processor time, by: mean of forward and reverse agreement on "
-    "the latents (each at most 1) + column shapes - exact rows beyond those of held-out patients; of scores within 0.03 "
-    "the fastest. CTGAN `paper` has its defaults; ours and CTGAN `tuned` are as shipped.",
+    "the latents (each at most 1) + column shapes - exact rows beyond those of held-out patients; of scores within "
+    "0.03 the fastest. CTGAN `paper` has its defaults; ours and CTGAN `tuned` are as shipped.",
 ]
 
 
