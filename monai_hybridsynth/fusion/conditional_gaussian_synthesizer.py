@@ -47,6 +47,11 @@ class ConditionalGaussianSynthesizer:
 
     Args:
         latent_components: most principal components of the latents that take part; the rest is independent noise.
+        link_gain: how much stronger than learned the links between row and latents are when images are drawn. A
+            generator answers drawn latents, which lie where it was trained less, with less contrast than those of real
+            images, so a link that is right in the latents is too weak in the images
+            (``benchmarks/RESULTS.md``, "Link gain"). 1 for latents that are not decoded. It does not act where latents
+            are given.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:
@@ -54,10 +59,13 @@ class ConditionalGaussianSynthesizer:
         >>> synthesizer.sample(100, conditions={"sex": "F", "latent_000": 1.5}, seed=1)
     """
 
-    def __init__(self, *, latent_components: int = 512, minimum_patients: int = 5) -> None:
+    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.4, minimum_patients: int = 5) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
+        if not 0 < link_gain < 10:
+            raise ValueError(f"link_gain is {link_gain}; it must be above 0, 1 for the learned links, and below 10.")
         self.latent_components = latent_components
+        self.link_gain = link_gain
         self.minimum_patients = minimum_patients
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> ConditionalGaussianSynthesizer:
@@ -125,7 +133,10 @@ class ConditionalGaussianSynthesizer:
 
     def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
         """Draw records given the fixed columns, block by block."""
-        draws = ConditionalDraws(self.copula_, self.columns_, self.whitening_, self.layout_.latent_names, fixed)
+        names, copula = self.layout_.latent_names, self.copula_
+        if fixed is None or not set(names) & set(fixed.values.columns):
+            copula = copula.tied_closer(self.link_gain, num_clinical=sum(column.size for column in self.columns_))
+        draws = ConditionalDraws(copula, self.columns_, self.whitening_, names, fixed)
         parts = []
         for start in range(0, num_records, BLOCK):
             rows = np.arange(start, min(start + BLOCK, num_records))
@@ -156,8 +167,9 @@ class ConditionalGaussianSynthesizer:
 
     def _content(self) -> dict[str, Any]:
         """Return the JSON values of the artifact."""
+        arguments = {name: getattr(self, name) for name in ("latent_components", "link_gain", "minimum_patients")}
         return {
-            "arguments": {"latent_components": self.latent_components, "minimum_patients": self.minimum_patients},
+            "arguments": arguments,
             "layout": self.layout_.to_dict(),
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,

@@ -9,10 +9,11 @@ from scipy.special import ndtr, ndtri
 
 from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
 
-__all__ = ["GaussianCopula", "fit_copula", "truncated_normal"]
+__all__ = ["GaussianCopula", "fit_copula", "joint_copula", "truncated_normal"]
 
 SWEEPS, FIRST_KEPT = 60, 20
 SMALLEST_VARIANCE = 1e-3
+MOST_EXPLAINED = 0.9
 
 
 @dataclass
@@ -30,6 +31,20 @@ class GaussianCopula:
     def root(self) -> np.ndarray:
         """Return a matrix whose product with standard normals has the covariance."""
         return _root(self.covariance)
+
+    def tied_closer(self, gain: float, *, num_clinical: int) -> GaussianCopula:
+        """Return the distribution with the links of clinical variables and scores multiplied, the margins unchanged.
+
+        Args:
+            gain: factor of the links, less for a variable that would have under a tenth of its variance left.
+            num_clinical: how many clinical variables come first.
+        """
+        if gain == 1 or num_clinical in (0, len(self.mean)):
+            return self
+        inner, slopes = self.covariance[:num_clinical, :num_clinical], self.covariance[num_clinical:, :num_clinical]
+        explained = (slopes.astype(float) ** 2).sum(axis=0) / np.maximum(np.diag(inner), 1e-12)
+        most = np.sqrt(MOST_EXPLAINED / np.maximum(explained, 1e-12))
+        return joint_copula(self.mean[:num_clinical], inner.astype(float), slopes * np.clip(most, 1.0, gain))
 
     def given(self, design: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and covariance after observing ``design @ variables`` plus independent noise.
@@ -92,9 +107,20 @@ def fit_copula(
         slopes = regress_on_scores(
             expected_values(lower, upper), known, scores, spreads, weights=weights, patients=patients, seed=seed
         ).round(3)
+    return joint_copula(mean, covariance, slopes)
+
+
+def joint_copula(mean: np.ndarray, covariance: np.ndarray, slopes: np.ndarray) -> GaussianCopula:
+    """Return clinical variables and scores as one distribution, with what is needed taken off to be a covariance.
+
+    Args:
+        mean: of the clinical variables, ``(d,)``.
+        covariance: theirs, ``(d, d)``.
+        slopes: of the clinical variables on the scores, which are standard normal and independent, ``(m, d)``.
+    """
     covariance, slopes = _consistent(covariance, slopes)
-    joint = np.block([[covariance, slopes.T], [slopes, np.eye(scores.shape[1])]])
-    return GaussianCopula(np.concatenate([mean, np.zeros(scores.shape[1])]), joint)
+    joint = np.block([[covariance, slopes.T], [slopes, np.eye(len(slopes))]])
+    return GaussianCopula(np.concatenate([mean, np.zeros(len(slopes))]), joint)
 
 
 class _Sweeps:

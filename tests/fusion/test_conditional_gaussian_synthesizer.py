@@ -98,6 +98,18 @@ def test_predicts_a_column_from_the_image_as_well_as_a_predictor_trained_for_it(
         assert chance.mean() == pytest.approx(truth.mean(), abs=0.06)
 
 
+def test_a_gain_ties_drawn_images_closer_and_leaves_given_ones_alone(gaussian, table, schema):
+    weak = np.random.default_rng(0).normal(size=len(table))
+    blurred = table.assign(latent_002=(table["latent_002"] + 3 * table["latent_002"].std() * weak).astype(np.float32))
+    models = [ConditionalGaussianSynthesizer(link_gain=gain).fit(blurred, schema, seed=0) for gain in (1.0, 1.5)]
+    drawn = [model.sample(4000, seed=1) for model in models]
+    links = [part["age"].astype(float).corr(part["latent_002"]) for part in drawn]
+    assert links[1] == pytest.approx(1.5 * links[0], rel=0.15)
+    image = {name: 0.5 for name in table.columns if name.startswith("latent")}
+    rows = [model.sample(200, conditions=image, seed=1) for model in models]
+    pd.testing.assert_frame_equal(rows[0], rows[1])
+
+
 def test_missing_and_rare_values_can_be_fixed(gaussian):
     drawn = gaussian.sample(20, conditions={"crp": np.inf, "view": None, "findings": "Effusion|Mass"}, seed=2)
     assert np.isposinf(drawn["crp"]).all()
@@ -208,6 +220,8 @@ def test_weights_count_patients_not_images(schema):
 
 
 def test_wrong_calls_are_refused(schema, tmp_path):
+    with pytest.raises(ValueError, match="link_gain is 0"):
+        ConditionalGaussianSynthesizer(link_gain=0)
     for call in (lambda s: s.sample(1, seed=0), lambda s: s.save(tmp_path)):
         with pytest.raises(RuntimeError, match="call fit"):
             call(ConditionalGaussianSynthesizer())
