@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from monai_hybridsynth.data.record_schema import ColumnRules
+from monai_hybridsynth.data.record_schema.column_rules import ImplicationRule
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.column_encoding import MISSING
@@ -25,10 +27,13 @@ def draw_records(
 ) -> pd.DataFrame:
     """Draw records in which no rule between columns is broken.
 
-    A record that breaks a rule is rejected as a whole and drawn again, its fixed columns kept. So rows and images that
-    come back are the model's own, given that the rules are kept; without rules nothing is drawn twice. Where all 512
-    candidates of a record break a rule, the value that breaks it is set to missing, with a warning, if missing values
-    were learned for its column.
+    A record that breaks a rule is replaced by another draw of the model as a whole, its fixed columns kept: rows and
+    images stay as the model pairs them, and without rules nothing is drawn twice. Plain rejection would make rare what
+    often breaks a rule, such as intensive care. So the other draw must agree in what the rules ask about (see
+    `ColumnRules.premises`), unless that alone breaks a rule or few draws agree: the premises keep their shares.
+
+    Where all candidates of a record break a rule, the value that breaks it is set to missing, with a warning, if
+    missing values were learned for its column.
 
     Args:
         draw: a model's draws, ``(fixed columns, number of records, random numbers) -> records``; each record is a draw
@@ -47,17 +52,69 @@ def draw_records(
         _refuse_broken_conditions(fixed, layout)
     records = _drawn(draw, fixed, num_records, rng)
     waiting = np.flatnonzero(layout.rules.broken(records).any(axis=0))
+    wanted = _Wanted(records, fixed, layout.rules) if len(waiting) else None
     for count in CANDIDATES_PER_ROUND:
+        if wanted is None or not len(waiting):
+            return records
         others = []
-        for rows in np.array_split(waiting, max(1, len(waiting) * count // BLOCK)) if len(waiting) else ():
+        for rows in np.array_split(waiting, max(1, len(waiting) * count // BLOCK)):
             asked = np.repeat(rows, count)
             tried = _drawn(draw, None if fixed is None else fixed.take(asked), len(asked), rng)
-            kept = ~layout.rules.broken(tried).any(axis=0).reshape(len(rows), count)
-            found = np.flatnonzero(kept.any(axis=1))
-            others.append(tried.iloc[count * found + kept[found].argmax(axis=1)].set_axis(rows[found]))
+            others.append(wanted.choose(rows, asked, tried, strict=count < CANDIDATES_PER_ROUND[-1]))
         records = _replaced(records, others)
         waiting = np.setdiff1d(waiting, [row for part in others for row in part.index])
     return _without_broken(records, layout, fixed) if len(waiting) else records
+
+
+class _Wanted:
+    """What must stay of each record when another draw takes its place.
+
+    Args:
+        records: as first drawn.
+        fixed: their fixed columns; draws are exchanged between records that fix the same.
+        rules: between columns.
+    """
+
+    def __init__(self, records: pd.DataFrame, fixed: FixedColumns | None, rules: ColumnRules) -> None:
+        self.rules = rules
+        self.premises = rules.premises()
+        names = [] if fixed is None else list(fixed.values.columns)
+        alike = fixed.values.groupby(names, dropna=False, sort=False).ngroup() if fixed is not None else 0
+        self.kinds = pd.DataFrame({"fixed": alike, "pattern": self._patterns(records)}, index=records.index)
+        held = {premise.column for premise in self.premises}
+        stuck = np.zeros(len(records), dtype=bool)
+        for broken, rule in zip(rules.broken(records), rules, strict=True):
+            if isinstance(rule, ImplicationRule) and set(rule.columns) <= held:
+                stuck |= broken
+        self.stuck = stuck
+
+    def choose(self, rows: np.ndarray, asked: np.ndarray, tried: pd.DataFrame, *, strict: bool) -> pd.DataFrame:
+        """Return the candidates that take the place of some records, indexed by those.
+
+        Args:
+            rows: records that wait.
+            asked: the record that each candidate was drawn for.
+            tried: candidates, ``(len(asked), columns)``.
+            strict: whether the premises must agree; a record whose premises break a rule takes any of its own.
+        """
+        alone = self.stuck | (not strict)
+        good = np.flatnonzero(~self.rules.broken(tried).any(axis=0))
+        kinds = self.kinds.loc[asked[good]].assign(pattern=self._patterns(tried)[good], place=good)
+        places = [self.kinds.loc[rows].assign(row=rows), kinds]
+        for part, owners in zip(places, (rows, asked[good]), strict=True):
+            part.loc[alone[owners], "pattern"] = ""
+            part["owner"] = np.where(alone[owners], owners, -1)
+            part["turn"] = part.groupby(["fixed", "pattern", "owner"], sort=False).cumcount()
+        found = places[0].merge(places[1], on=["fixed", "pattern", "owner", "turn"])
+        return tried.iloc[found["place"]].set_axis(found["row"])
+
+    def _patterns(self, records: pd.DataFrame) -> np.ndarray:
+        """Return which premises hold in each record, a text of 0 and 1."""
+        found = np.full(len(records), "", dtype=object)
+        for premise in self.premises:
+            holds, _ = premise.judge(records[premise.column])
+            found += np.where(holds, "1", "0").astype(object)
+        return found
 
 
 def _drawn(draw: Draw, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -157,3 +157,18 @@ def test_values_of_rare_categories_do_not_stay():
         {"if": {"column": "icu", "in": ["no"]}, "then": {"column": "findings", "is": "missing"}},
         NO_ICU,
     ]
+
+
+def test_premises_are_what_is_asked_about_first():
+    """ICU is asked about before its days are decided, and the label before the number; of an order, who has a day."""
+    large = {"column": "ratio", "minimum": 0.55}
+    label = {"column": "findings", "contains": "Cardiomegaly"}
+    rules = [ORDER, ICU_DAYS, NO_ICU, {"if": label, "then": large}, {"if": large, "then": label}]
+    wet = {"if": {"column": "findings", "contains": "Effusion"}, "then": {"column": "crp", "is": "present"}}
+    assert [premise.to_dict() for premise in make_schema(*rules, wet).rules.premises()] == [
+        {"column": "icu", "equals": "yes"},
+        {"column": "icu", "equals": "no"},
+        label,
+        {"column": "findings", "contains": "Effusion"},
+        {"column": "days_to_death", "is": "present"},
+    ]

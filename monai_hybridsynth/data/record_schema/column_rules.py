@@ -196,6 +196,22 @@ class ColumnRules:
         """Return the rules, numbered from 0, all of whose columns the table has."""
         return [(n, rule) for n, rule in enumerate(self.rules) if set(rule.columns) <= set(table.columns)]
 
+    def premises(self) -> list[ColumnCondition]:
+        """Return what the rules ask about before they demand anything: conditions, and which values of an order exist.
+
+        A column is asked about, or decided about, as the first rule that names it has it.
+        """
+        found: list[ColumnCondition] = []
+        decided: set[str] = set()
+        for rule in self.rules:
+            if isinstance(rule, ImplicationRule):
+                found += [] if rule.condition.column in decided else [rule.condition]
+                decided |= {rule.consequence.column} - {premise.column for premise in found}
+        for rule in self.rules:
+            if isinstance(rule, OrderRule):
+                found += [ColumnCondition(name, {"is": "present"}) for name in rule.columns if name not in decided]
+        return found
+
     def told(self, number: int) -> str:
         """Return a rule in words, numbered as a person counts."""
         return f"rule {number + 1} ({self.rules[number]})"
