@@ -70,6 +70,7 @@ SPLITS, DRAWS, IMAGES, REPLICATES = 5, 100, 8, 500
 LOGISTIC = {"model__C": list(np.logspace(-5, 1, 13))}
 RIDGE = {"model__alpha": list(np.logspace(0, 5, 11))}
 WITHIN = 0.02
+MINIMUM_PATIENTS = 5
 
 
 class Questions:
@@ -107,13 +108,18 @@ class Questions:
                 rows[name] = [entry.separator.join(row) if row else None for row in kept]
         return rows
 
+    def _learned_missing(self, name: str) -> bool:
+        """Return whether a missing value can be asked for: enough training patients have one."""
+        missing = self.train[name].isna().to_numpy()
+        return self.schema[name].kind != "multilabel" and len(np.unique(self.groups[missing])) >= MINIMUM_PATIENTS
+
     def draw(
         self, synthesizer: Any, columns: Sequence[str], count: int, *, seed: int
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Return ``count`` records per held-out row given some columns of it, and the rows that could be asked for."""
         table = pd.concat([self.given, self.holdout[self.latents]], axis=1)[list(columns)]
-        lost = [name for name in self.names if name in columns and self.schema[name].kind == "multilabel"]
-        rows = np.flatnonzero(~table[lost].isna().any(axis=1)) if lost else np.arange(len(table))
+        lost = [name for name in self.names if name in columns and not self._learned_missing(name)]
+        rows = np.flatnonzero(~table[lost].isna().any(axis=1))
         conditions = table.iloc[np.repeat(rows, count)].reset_index(drop=True)
         return synthesizer.sample(len(conditions), conditions=conditions, seed=seed), rows
 

@@ -59,6 +59,8 @@ SEEDS = {"Gaussian": (0, 1, 2), "flow": (0, 1, 2), "CTGAN tuned": (0,)}
 SIZES, VOLUMES, PATIENTS = (16, 32, 64, 128, 256), (1, 2, 3, 5, 10), (100, 200, 300)
 COHORTS = ("nih1000_64", "hannover_covid", "ct_ich")
 PIXELS, TIMES, REPLICATES = 32, 5, 50
+# Records of the NIH cohort in training (of 643, the others are held out), and records that attackers are shown.
+ALL, ATTACKED = 480, 1000
 FIGURES = (
     *(f"{way} {predictor}" for predictor in ("linear", "kernel") for way in ("forward", "reverse")),
     "membership image",
@@ -86,14 +88,20 @@ class Ablation:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        path: Path = options.results
-        self.results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.synthesizers = {name: SYNTHESIZERS[name] for name in options.synthesizers}
+        self.results: dict[str, Any] = self._kept_results()
+
+    def _kept_results(self) -> dict[str, Any]:
+        """Return all cells on disk; other processes may have measured some."""
+        path: Path = self.options.results
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def once(self, key: str, work: Callable[..., Figures], *arguments: Any) -> None:
         """Measure a cell unless it is known."""
         if key not in self.results:
             start = time.perf_counter()
-            self.results[key] = work(*arguments)
+            found = work(*arguments)
+            self.results = self._kept_results() | {key: found}
             self.options.results.parent.mkdir(parents=True, exist_ok=True)
             self.options.results.write_text(json.dumps(self.results, indent=1))
             print(f"{key}: {time.perf_counter() - start:.0f} s", flush=True)
@@ -148,23 +156,24 @@ class Ablation:
 
     def volumes(self) -> None:
         """Measure parts of one large draw of each synthesizer."""
-        for name, make in SYNTHESIZERS.items():
+        for name, make in self.synthesizers.items():
             for seed in SEEDS[name]:
-                keys = [f"volume {name} {volume} {seed}" for volume in VOLUMES]
+                keys = [f"volume {name} {volume} {seed}" for volume in VOLUMES] + [f"patients {name} {ALL} {seed}"]
                 if not self.lacks(keys):
                     continue
                 split, codec = self.split("nih_cxr14_sample", seed), shipped_codec("nih_cxr14_sample")
                 count = len(split.train)
                 synthesizer = make().fit(split.table(codec), split.train.cohort.schema, seed=seed)
                 drawn = split.sample(synthesizer, codec, max(VOLUMES) * count, seed=seed + 1)
-                for key, volume in zip(keys, VOLUMES, strict=True):
+                for key, volume in zip(keys, (*VOLUMES, TIMES), strict=True):
                     part = drawn.subset(np.arange(volume * count))
-                    self.once(key, _figures, split, part, seed)
+                    attacked = ATTACKED if key == keys[-1] else len(part)
+                    self.once(key, _figures, split, part, seed, split.train, attacked)
 
     def cohort_sizes(self) -> None:
         """Fit on parts of the training patients; the ruler stays what all training patients teach."""
         codec = shipped_codec("nih_cxr14_sample")
-        for name, make in {"real records": None, **SYNTHESIZERS}.items():
+        for name, make in {"real records": None, **self.synthesizers}.items():
             for seed in SEEDS.get(name, (0, 1, 2)):
                 for count in PATIENTS:
                     self.once(f"patients {name} {count} {seed}", self._part, make, codec, seed, count)
@@ -184,13 +193,13 @@ class Ablation:
         table = Split(part, split.holdout, split.embeddings).table(codec)
         synthesizer = make().fit(table, split.train.cohort.schema, seed=seed)
         drawn = split.sample(synthesizer, codec, TIMES * len(split.train), seed=seed + 1)
-        return _figures(split, drawn, seed, members=part)
+        return _figures(split, drawn, seed, part)
 
     def other_cohorts(self) -> None:
         """Measure the same figures on further cohorts."""
         for cohort in COHORTS:
             codec = shipped_codec(cohort)
-            for name in SYNTHESIZERS:
+            for name in self.synthesizers:
                 for seed in SEEDS[name]:
                     self.once(f"cohort {cohort} {name} {seed}", self._other, cohort, name, codec, seed)
 
@@ -204,10 +213,13 @@ class Ablation:
         return averaged([self.results[f"{start} {seed}"] for seed in range(3) if f"{start} {seed}" in self.results])
 
 
-def _figures(split: Split, drawn: JudgedCohort, seed: int, *, members: JudgedCohort | None = None) -> Figures:
-    """Return agreement and membership of one synthetic cohort."""
+def _figures(
+    split: Split, drawn: JudgedCohort, seed: int, members: JudgedCohort | None = None, attacked: int | None = None
+) -> Figures:
+    """Return agreement and membership of one synthetic cohort; attackers see as many records as a demo writes."""
     found = judged_figures(split.train, split.holdout, drawn, seed=seed, num_replicates=REPLICATES)
-    return found | membership_figures(members or split.train, split.holdout, drawn, seed=seed)
+    seen = drawn.limited(attacked or ATTACKED, seed=seed)
+    return found | membership_figures(members or split.train, split.holdout, seen, seed=seed)
 
 
 @cache
@@ -288,9 +300,10 @@ def report(ablation: Ablation) -> list[str]:
     drawn = {f"{name}, {volume}x": f"volume {name} {volume}" for name in SYNTHESIZERS for volume in VOLUMES}
     lines += table("Volume, NIH, 64 pixels", "synthesizer", drawn)
     fitted = {
-        f"{name}, {count}": f"patients {name} {count}" for name in ("real records", *SYNTHESIZERS) for count in PATIENTS
+        f"{name}, {count}": f"patients {name} {count}"
+        for name in ("real records", *SYNTHESIZERS)
+        for count in (*PATIENTS, ALL)
     }
-    fitted |= {f"{name}, all 480": f"volume {name} {TIMES}" for name in SYNTHESIZERS}
     lines += table("Records fitted on, NIH, 64 pixels; 1 is what all training patients' real pairs teach", "", fitted)
     others = {f"{cohort}, {name}": f"cohort {cohort} {name}" for cohort in COHORTS for name in SYNTHESIZERS}
     return lines + table("Other cohorts, 64 pixels", "cohort, synthesizer", others)
@@ -305,6 +318,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/fusion_splits"), help="folder for the splits")
     parser.add_argument("--results", type=Path, required=True, help="JSON with all cells so far")
     parser.add_argument("--studies", nargs="*", default=["volumes", "cohort_sizes", "other_cohorts", "latent_sizes"])
+    parser.add_argument("--synthesizers", nargs="*", default=list(SYNTHESIZERS), choices=list(SYNTHESIZERS))
     parser.add_argument("--plots", type=Path, help="folder for the plots")
     parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
     options = parser.parse_args()

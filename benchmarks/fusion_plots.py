@@ -46,7 +46,7 @@ def write_plots(results: dict[str, Any], folder: Path) -> list[Path]:
 _SYNTHESIZERS = ("Gaussian", "flow", "CTGAN tuned")
 _FITTED = ("real records", *_SYNTHESIZERS)
 _COHORTS = {
-    "volume {} 5": "NIH sample",
+    "patients {} 480": "NIH sample",
     "cohort nih1000_64 {}": "NIH, 149 others",
     "cohort hannover_covid {}": "Hannover",
     "cohort ct_ich {}": "head CT",
@@ -82,12 +82,8 @@ def _lines(results: dict[str, Any], path: Path, study: str, names: Sequence[str]
     figure, axes = _figure(len(PANELS))
     for axis, (quantity, title, ideal) in zip(axes[0], PANELS, strict=True):
         every = sorted({place for name in names for place in _places(results, study, name)})
-        if study == "patients":
-            every.append(480)
         for shift, name in enumerate(names):
             points = {place: _seeds(results, f"{study} {name} {place}") for place in _places(results, study, name)}
-            if study == "patients" and name in _SYNTHESIZERS:
-                points[480] = _seeds(results, f"volume {name} 5")
             # An axis of equal steps; names beside each other, so that intervals do not hide one another.
             known = [(every.index(place), found[quantity]) for place, found in points.items() if quantity in found]
             known = [(place, found) for place, found in known if None not in found]

@@ -109,8 +109,8 @@ def report(results: dict[str, Any]) -> list[str]:
         lines.append(f"| {name} | {found['cpu']:.2f} | {found['wall']:.2f} | {ratio} |")
     lines += [
         "",
-        f"Rows and latents drawn in blocks of {BLOCK}, as cohorts are written (a finished block is forgotten), or in one "
-        "call, which returns one frame; memory is what drawing needs beyond the loaded synthesizer.",
+        f"Rows and latents drawn in blocks of {BLOCK}, as cohorts are written (a finished block is forgotten), or in "
+        "one call, which returns one frame; memory is what drawing needs beyond the loaded synthesizer.",
         "",
         "| synthesizer | how | records | processor s | s | memory, MB | of it the frame, MB |",
         "|---|---|---|---|---|---|---|",
