@@ -11,7 +11,9 @@ import pandas as pd
 from torch.utils.data import Dataset
 
 from monai_hybridsynth.data import RecordSchema
-from monai_hybridsynth.fusion import latent_columns
+from monai_hybridsynth.fusion import Conditions, RecordSynthesizer, latent_columns
+
+from .balanced_column import BalancedColumn
 
 __all__ = ["RecordRequests"]
 
@@ -24,9 +26,11 @@ class RecordRequests(Dataset):
         schema: parses the fixed values, so that "060Y" and 60 ask for the same age.
         conditions: one mapping for all records, e.g. ``{"sex": "F"}``; or a table with a row per record, as a frame or
             as the path of a CSV or Parquet file. ``latent_*`` columns may be fixed too.
+        balance: a column of which all categories shall be as frequent, or ``column=label``, see `BalancedColumn`.
 
     Raises:
-        ValueError: if a fixed column is not modelled, or the table has another number of rows.
+        ValueError: if a fixed or balanced column is not modelled, a column is both, or the table has another number of
+            rows.
         CohortError: if a fixed value does not fit the schema, or fixed values break a rule between columns.
     """
 
@@ -36,6 +40,7 @@ class RecordRequests(Dataset):
         schema: RecordSchema,
         *,
         conditions: Mapping[str, Any] | pd.DataFrame | str | Path | None = None,
+        balance: str | None = None,
     ) -> None:
         if isinstance(conditions, str | Path):
             conditions = _read_table(Path(conditions))
@@ -52,6 +57,13 @@ class RecordRequests(Dataset):
         if num_records is None or num_records < 1:
             raise ValueError(f"num_records is {num_records}; give a positive number, or a table of conditions.")
         self.num_records = int(num_records)
+        self.balance = None if balance is None else BalancedColumn(balance, schema)
+        if self.balance is not None and self.table is not None:
+            raise ValueError(
+                f"balance is {balance!r} beside a table of conditions; write the categories into the table."
+            )
+        if self.balance is not None and self.balance.field.name in self.fixed_columns:
+            raise ValueError(f"balance is {balance!r}, but conditions fix that column; do one of both.")
 
     def __len__(self) -> int:
         return self.num_records
@@ -60,7 +72,8 @@ class RecordRequests(Dataset):
         if not 0 <= index < self.num_records:
             raise IndexError(f"record {index} of {self.num_records}")
         if self.table is None:
-            return dict(self.mapping or {})
+            asked = {} if self.balance is None else self.balance.asked(index, 1).iloc[0].to_dict()
+            return (self.mapping or {}) | asked
         return {str(name): value for name, value in self.table.iloc[index].items()}
 
     @property
@@ -70,10 +83,21 @@ class RecordRequests(Dataset):
 
     def block(self, start: int, size: int) -> dict[str, Any] | pd.DataFrame | None:
         """Return the conditions of ``size`` records from ``start``; a table starts again after its last row."""
+        if self.balance is not None:
+            fixed = {name: [value] * size for name, value in (self.mapping or {}).items()}
+            return pd.concat([pd.DataFrame(fixed, dtype=object), self.balance.asked(start, size)], axis=1)
         if self.table is None:
             return self.mapping
         rows = [(start + offset) % self.num_records for offset in range(size)]
         return self.table.iloc[rows].reset_index(drop=True)
+
+    def draw(
+        self, synthesizer: RecordSynthesizer, num_records: int, *, conditions: Conditions | None, seed: int
+    ) -> pd.DataFrame:
+        """Draw records given conditions that ``block`` returned, or some rows of them."""
+        if self.balance is not None and isinstance(conditions, pd.DataFrame):
+            return self.balance.draw(synthesizer, num_records, conditions=conditions, seed=seed)
+        return synthesizer.sample(num_records, conditions=conditions, seed=seed)
 
     def describe(self) -> Any:
         """Return the conditions as JSON values; a table as its CSV text."""

@@ -49,6 +49,7 @@ def synthesise_cohort(
     *,
     num_records: int | None,
     conditions: Mapping[str, Any] | pd.DataFrame | str | Path | None = None,
+    balance: str | None = None,
     seed: int,
     unpaired: bool = False,
     block_size: int = 256,
@@ -70,6 +71,7 @@ def synthesise_cohort(
         out: the cohort folder to write.
         num_records: how many; None takes one per row of a table of conditions.
         conditions: fixed columns, see `RecordRequests`.
+        balance: a column of which all categories shall be as frequent, see `RecordRequests`.
         seed: of the whole cohort; its first records do not depend on ``num_records``.
         unpaired: break the pairing: every row gets the image of another record, as in the benchmark of Kikuchi 2023.
         block_size: records drawn and decoded at a time. Memory grows with it, not with ``num_records``; it belongs to
@@ -89,7 +91,7 @@ def synthesise_cohort(
             states an epsilon.
         RuntimeError: if records are still copies after the filter's last round.
     """
-    requests = RecordRequests(num_records, schema, conditions=conditions)
+    requests = RecordRequests(num_records, schema, conditions=conditions, balance=balance)
     synthesis = CohortSynthesis(
         requests,
         artifact,
@@ -197,7 +199,7 @@ class CohortSynthesis:
                 fixed = conditions.iloc[positions].reset_index(drop=True)
             entropy = [self.seed, number, attempt] if attempt else [self.seed, number]
             seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-            return self._decoded(synthesizer.sample(len(positions), conditions=fixed, seed=seed), generator)
+            return self._decoded(self.dataset.draw(synthesizer, len(positions), conditions=fixed, seed=seed), generator)
 
         if self.copy_filter is None:
             return *draw(np.arange(self.block_size), 0), np.zeros(self.block_size, dtype=int)
@@ -277,6 +279,7 @@ class CohortSynthesis:
             "paired": not self.unpaired,
             "block_size": self.block_size,
             "fixed_columns": self.dataset.fixed_columns,
+            "balanced": None if self.dataset.balance is None else self.dataset.balance.describe(len(self.dataset)),
             "generator": {"name": type(self.generator).__name__, "sha256": digest_network(self.generator)},
             "artifact": {"sha256": digest_folder(self.artifact)},
             "packages": {name: _version(name) for name in _PACKAGES},

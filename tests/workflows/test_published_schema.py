@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from monai_hybridsynth.data import RecordField, RecordSchema
-from monai_hybridsynth.workflows import published_schema
+from monai_hybridsynth.data import RecordField, RecordSchema, read_cohort, write_phantom_cohort
+from monai_hybridsynth.fusion import IndependentSynthesizer
+from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, published_schema, synthesise_cohort
 from monai_hybridsynth.workflows.published_schema import set_aside
 
 SCHEMA = RecordSchema(
@@ -88,3 +89,21 @@ def test_rules_stay_without_rare_values_and_private_columns():
     ]
     assert RecordSchema.from_dict(schema.to_dict()) == schema
     assert not any(word in str(schema.to_dict()) for word in ("rare", "odd", "day"))
+
+
+def test_units_kinds_and_orders_of_every_column_reach_the_synthetic_cohort(encoder, generator, tmp_path):
+    private = read_cohort(write_phantom_cohort(tmp_path / "private", 24, seed=0, spatial_size=32, variant="wide"))
+    artifact = tmp_path / "artifact"
+    SynthesizerTraining(
+        CohortImages(private, spatial_size=16), encoder, IndependentSynthesizer(minimum_patients=1), artifact, seed=0
+    ).run()
+    published = RecordSchema.load(artifact / "schema.json")
+    synthesise_cohort(artifact, generator, published, tmp_path / "out", num_records=6, seed=0)
+    made = RecordSchema.load(tmp_path / "out" / "schema.json")
+    assert made.feature_names == private.schema.feature_names
+    fields = [(private.schema[name], made[name]) for name in made.feature_names]
+    for what in ("unit", "kind", "type", "minimum", "maximum", "censored", "separator"):
+        assert [getattr(here, what) for here, _ in fields] == [getattr(there, what) for _, there in fields], what
+    assert len({here.unit for here, _ in fields}) > 5
+    for here, there in fields:
+        assert there.enum is None or list(there.enum) == [level for level in here.enum if level in there.enum]

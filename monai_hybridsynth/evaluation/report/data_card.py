@@ -224,6 +224,11 @@ def _generation(manifest: Mapping[str, Any]) -> CardSection:
     items += [
         (words, str(manifest[key])) for key, words in (("seed", "Seed"), ("num_records", "Records")) if key in manifest
     ]
+    balanced = manifest.get("balanced")
+    if balanced:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in balanced["shares"].items())
+        text = f"{balanced['column']}: {shares}; its frequency, and what goes with it, differ from the source by design"
+        items.append(("Balanced column", text))
     packages = manifest.get("packages") or {}
     if packages:
         items.append(("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())))

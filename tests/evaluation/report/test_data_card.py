@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +76,35 @@ def test_two_cohorts_have_a_card_each_and_tables_stay_whole(both):
     for line in (both.parent / cards[0]).read_text(encoding="utf-8").splitlines():
         if line.startswith("| sex"):
             assert line.count("|") == 5
+
+
+def test_units_and_a_balanced_column_are_told(sides):
+    def card(**manifest):
+        synthetic = dataclasses.replace(sides["honest"], manifest={"synthetic": True, **manifest})
+        verdicts = family_verdicts([], "honest")
+        return card_sections(
+            sides["train"],
+            sides["holdout"],
+            synthetic,
+            verdicts,
+            thresholds=Thresholds.defaults(),
+            versions={},
+            seed=0,
+            judge="pixels",
+        )
+
+    balanced = {"column": "labels=wet", "shares": {"with": 0.5, "without": 0.5}}
+    sections = {section.title: section for section in card(balanced=balanced)}
+    schema = sides["train"].cohort.schema
+    kinds = {row[0]: row[1] for row in sections["Source population"].tables[0].rows}
+    units = {name: schema[name].unit for name in schema.feature_names if schema[name].unit}
+    assert units == {"age": "a", "crp": "mg/L"}
+    assert all(unit in kinds[name].split(", ") for name, unit in units.items())
+    told = dict(sections["Generation"].items)["Balanced column"]
+    assert told.startswith("labels=wet: with 50 %, without 50 %")
+    assert "by design" in told
+    plain = {section.title: section for section in card(balanced=None)}
+    assert "Balanced column" not in dict(plain["Generation"].items)
 
 
 def test_a_red_light_stands_in_the_use_section(sides):
