@@ -42,6 +42,22 @@ def test_values_are_read_as_the_column_reads_its_own():
     assert rules == [{"if": {"column": "age", "minimum": 60}, "then": {"column": "sex", "equals": "m"}}]
 
 
+def test_the_rules_that_the_documentation_shows_are_read(repository):
+    page = (repository / "bundles/hybrid_record_synthesis/docs/README.md").read_text(encoding="utf-8")
+    shown = json.loads("{" + page.split('```json\n"rules"')[1].split("```")[0].replace(":", '"rules":', 1) + "}")[
+        "rules"
+    ]
+    fields = [
+        RecordField("icu", kind="binary", enum=("no", "yes")),
+        RecordField("days_to_icu", "integer", kind="integer", unit="d"),
+        RecordField("days_to_death", "integer", kind="integer", unit="d"),
+        RecordField("findings", kind="multilabel", separator="|", enum=("Cardiomegaly", "Effusion")),
+        RecordField("cardiothoracic_ratio", "number", kind="continuous", minimum=0, maximum=1),
+    ]
+    assert RecordSchema(fields, rules=shown).rules.to_list() == shown
+    assert len(shown) == 4
+
+
 SEX = {"column": "sex", "equals": "f"}
 OLD = {"column": "age", "minimum": 60}
 
