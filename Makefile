@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make demo    synthetic records from the embedded cohort, into runs/demo"
 	@echo "make demo COHORT=<folder> TARGETS=<column,column> [MODALITY=cxr|head_ct]"
-	@echo "             [SYNTHESIZER=ctgan|factorised|flow|gaussian|independent] [PRESET=tuned|paper]"
+	@echo "             [SYNTHESIZER=gaussian|flow|factorised|ctgan|independent] [PRESET=tuned|paper, of ctgan]"
 	@echo "             [RECORDS=1000] [SEED=0] [NAME=<run>]"
 	@echo "             the same from your own cohort, into runs/<cohort>"
 	@echo "make test | lint | bench"
@@ -29,8 +29,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 COHORT ?=
 TARGETS ?=
 MODALITY ?=
-SYNTHESIZER ?= ctgan
-PRESET ?= tuned
+# Presets are CTGAN's: PRESET=paper or PRESET=tuned chooses it.
+PRESET ?=
+SYNTHESIZER ?= $(if $(PRESET),ctgan,gaussian)
 PHANTOM ?= 900
 RECORDS ?= 1000
 SEED ?= 0
@@ -75,7 +76,7 @@ prepare: $(READY)
 train: prepare
 	@echo "== train"
 	@$(BUNDLE_RUN) --config_file $(call CONFIG,train) --dataset_dir "$(OUT)/prepared/train" \
-		--cache_dir "$(PRIVATE)/latents" --synthesizer "@synthesizers#$(SYNTHESIZER)" --preset $(PRESET) \
+		--cache_dir "$(PRIVATE)/latents" --synthesizer "@synthesizers#$(SYNTHESIZER)" $(if $(PRESET),--preset $(PRESET)) \
 		--progress $(if $(MAKE_TERMERR),True,False)
 
 synthesise: train

@@ -114,8 +114,12 @@ def prepared_split(data: Path, name: str, seed: int, work: Path) -> Path:
 
 
 def read_split(data: Path, name: str, seed: int, work: Path, *, spatial_size: int = 64) -> Split:
-    """Return a split with the judges fitted on its training images."""
-    folder = prepared_split(data, name, seed, work)
+    """Return a split of a cohort by its name."""
+    return split_of_folder(prepared_split(data, name, seed, work), spatial_size=spatial_size)
+
+
+def split_of_folder(folder: Path, *, spatial_size: int = 64) -> Split:
+    """Return a prepared cohort with the judges fitted on its training images."""
     train = read_real_cohort(folder / "train")
     holdout = read_real_cohort(folder / "holdout", schema=train.schema)
     judges = choose_judges(None, train, spatial_size=spatial_size, seed=0)
