@@ -32,7 +32,7 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "base", "
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 HEAVY_IMPORTS = ("torch", "monai", "pandas", "sklearn", "scipy", "ctgan", "rdt", "diffusers", "plotly", "highdicom")
 # Where the layers' own names are imported, these still wait until they are used.
-LATE_IMPORTS = ("ctgan", "rdt", "diffusers", "plotly", "highdicom", "jinja2", "tensorboard")
+LATE_IMPORTS = ("ctgan", "rdt", "diffusers", "plotly", "highdicom", "jinja2", "tensorboard", "opacus")
 
 
 def relative(path: Path) -> str:

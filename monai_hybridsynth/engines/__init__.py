@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .alpha_gan_trainer import AlphaGanTrainer
+from .private_record_flow_trainer import PrivateRecordFlowTrainer
 from .record_flow_trainer import RecordFlowTrainer, flow_losses
 
-__all__ = ["AlphaGanTrainer", "RecordFlowTrainer", "flow_losses"]
+__all__ = ["AlphaGanTrainer", "PrivateRecordFlowTrainer", "RecordFlowTrainer", "flow_losses"]

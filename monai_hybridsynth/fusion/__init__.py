@@ -8,6 +8,8 @@ from .ctgan_synthesizer import CTGANSynthesizer
 from .factorised_ctgan_synthesizer import FactorisedCTGANSynthesizer
 from .joint_flow_synthesizer import JointFlowSynthesizer
 from .latent_whitening import LatentWhitening
+from .private_flow_synthesizer import PrivateFlowSynthesizer
+from .private_gaussian_synthesizer import PrivateGaussianSynthesizer
 from .synthesizer import IndependentSynthesizer, RecordSynthesizer, load_synthesizer
 from .table_layout import latent_columns
 
@@ -19,6 +21,8 @@ __all__ = [
     "IndependentSynthesizer",
     "JointFlowSynthesizer",
     "LatentWhitening",
+    "PrivateFlowSynthesizer",
+    "PrivateGaussianSynthesizer",
     "RecordSynthesizer",
     "latent_columns",
     "load_synthesizer",

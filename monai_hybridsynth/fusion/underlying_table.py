@@ -22,7 +22,7 @@ from monai_hybridsynth.transforms.column_encoding import MISSING, CategoryColumn
 if TYPE_CHECKING:
     from monai_hybridsynth.transforms.record_encoding import RecordEncoder
 
-__all__ = ["read_underlying", "underlying_columns"]
+__all__ = ["read_underlying", "underlying_column", "underlying_columns"]
 
 KINDS: dict[str, Any] = {
     kind.kind: kind for kind in (UnderlyingNumber, UnderlyingSteps, UnderlyingChoice, UnderlyingLabels)
@@ -61,12 +61,30 @@ def underlying_columns(
                 upper=number.upper,
                 minimum_patients=encoder.minimum_patients,
             )
-            made.append(_number(column, margin))
-        elif isinstance(column, LabelColumn):
-            made.append(_labels(column))
+            made.append(underlying_column(column, margin))
         else:
-            made.append(_category(column, ordered=name in ordinal))
-    return [column for column in made if column is not None and column.size]
+            made.append(underlying_column(column, ordered=name in ordinal))
+    return [column for column in made if column is not None]
+
+
+def underlying_column(
+    column: NumericColumn | CategoryColumn | LabelColumn, margin: NumberMargin | None = None, *, ordered: bool = False
+) -> UnderlyingColumn | None:
+    """Return one fitted encoding as cuts of normal variables; None where nothing varies.
+
+    Args:
+        column: its states, categories or labels with their shares.
+        margin: quantiles of a number.
+        ordered: whether categories are in order.
+    """
+    if isinstance(column, NumericColumn):
+        assert margin is not None
+        made = _number(column, margin)
+    elif isinstance(column, LabelColumn):
+        made = _labels(column)
+    else:
+        made = _category(column, ordered=ordered)
+    return made if made is not None and made.size else None
 
 
 def _number(column: NumericColumn, margin: NumberMargin) -> UnderlyingColumn | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,6 +66,17 @@ def schema() -> RecordSchema:
 @pytest.fixture(scope="package")
 def table() -> pd.DataFrame:
     return make_table()
+
+
+@pytest.fixture(scope="package")
+def public_schema() -> RecordSchema:
+    """Return the schema with declared limits and categories, as private fits need it."""
+    limits = {"age": (0, 100), "crp": (0, 200), "images_before": (0, 9)}
+    enums = {"sex": ("F", "M"), "view": ("AP", "LL", "PA"), "findings": ("Effusion", "Mass", "No Finding")}
+    made = make_schema()
+    fields = [replace(made[name], minimum=low, maximum=high) for name, (low, high) in limits.items()]
+    fields += [replace(made[name], enum=enum) for name, enum in enums.items()]
+    return made.with_fields(*fields).with_fields(replace(fields[-1], empty_label="No Finding"))
 
 
 @pytest.fixture(scope="package")

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from monai_hybridsynth.fusion.public_directions import read_directions
+
+
+def test_directions_are_read_and_checked(tmp_path):
+    basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))
+    save_file({"directions": basis.astype(np.float32)}, tmp_path / "encoder_public.safetensors")
+    assert read_directions(tmp_path / "encoder_public.safetensors", 6) == pytest.approx(basis, abs=1e-6)
+    assert np.array_equal(read_directions(None, 4), np.eye(4))
+    with pytest.raises(ValueError, match="the table has 5 latents"):
+        read_directions(tmp_path / "encoder_public.safetensors", 5)
+    save_file({"directions": np.ones((6, 6), dtype=np.float32)}, tmp_path / "skew.safetensors")
+    with pytest.raises(ValueError, match="give the file of the encoder"):
+        read_directions(tmp_path / "skew.safetensors", 6)
+    with pytest.raises(ValueError, match="is no file"):
+        read_directions(tmp_path / "absent.safetensors", 6)
