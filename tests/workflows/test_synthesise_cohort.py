@@ -15,7 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_hybridsynth.data import RecordField, RecordSchema, digest_folder, read_cohort, write_phantom_cohort
+from monai_hybridsynth.data import (
+    CohortWriter,
+    RecordField,
+    RecordSchema,
+    digest_folder,
+    read_cohort,
+    write_phantom_cohort,
+)
 from monai_hybridsynth.fusion import IndependentSynthesizer
 from monai_hybridsynth.workflows import CopyFilter, encode_cohort, synthesise_cohort
 
@@ -134,7 +141,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(synthesise, fail_at):
 def test_a_kill_while_the_folder_is_put_in_place_is_mended(synthesise, monkeypatch):
     whole = synthesise("whole")
     with monkeypatch.context() as patch:
-        patch.setattr(MODULE.CohortWriter, "close", _interrupt)
+        patch.setattr(CohortWriter, "close", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             synthesise("resumed")
     rest = NumberedRecords()
