@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monai_hybridsynth.data import infer_schema
-from monai_hybridsynth.fusion import FactorisedCTGANSynthesizer, RecordSynthesizer, load_synthesizer
+from monai_hybridsynth.data import RecordSchema, draw_rows, infer_schema
+from monai_hybridsynth.data.chest_phantom import phantom_schema
+from monai_hybridsynth.fusion import (
+    FactorisedCTGANSynthesizer,
+    RecordSynthesizer,
+    factorised_ctgan_synthesizer,
+    load_synthesizer,
+)
 
 SHORT: dict[str, Any] = {
     "steps": 200,
@@ -22,6 +28,65 @@ SHORT: dict[str, Any] = {
     "max_clusters": 3,
 }
 LATENTS = [f"latent_{number:03d}" for number in range(6)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_short_link():
+    """Learn the link from fewer records than usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factorised_ctgan_synthesizer, "LINK_RECORDS", 4000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    """Return phantom rows with every kind of column, their schema, and records drawn after a fit on them.
+
+    The body mass index is missing where it is high; latent 0 shows what it was, latent 1 how much oxygen is given.
+    """
+    rows = draw_rows(600, seed=1, variant="wide").assign(
+        findings=draw_rows(600, seed=1, variant="findings")["findings"]
+    )
+    names = ["bmi", "crp", "oxygen_support", "findings"]
+    fields = {field.name: field for variant in ("findings", "wide") for field in phantom_schema(variant).fields}
+    schema = RecordSchema([fields["patient_id"], *[fields[name] for name in names]])
+    table = schema.parse(rows[["patient_id", *names]])
+    rng = np.random.default_rng(0)
+    index = rows["bmi"].fillna(rows["bmi"].median()).to_numpy()
+    table["bmi"] = table["bmi"].mask((index > 28) & (rng.random(600) < 0.8))
+    levels = table["oxygen_support"].map(schema["oxygen_support"].enum.index, na_action="ignore").astype(float)
+    for number, shown in enumerate((index, levels.fillna(levels.mean()).to_numpy())):
+        shown = 3 * (shown - shown.mean()) / shown.std() + rng.normal(size=600)
+        table[f"latent_{number:03d}"] = shown.astype(np.float32)
+    table["latent_002"] = rng.normal(size=600).astype(np.float32)
+    made = FactorisedCTGANSynthesizer(table=SHORT | {"steps": 400}, progress=False).fit(table, schema, seed=0)
+    return table, schema, made.sample(3000, seed=1)
+
+
+def test_gaps_limits_orders_and_labels_come_through(phantom):
+    table, schema, drawn = phantom
+    pd.testing.assert_frame_equal(schema.parse(drawn[schema.feature_names]), drawn[schema.feature_names])
+    gaps = [[part["bmi"].isna().mean(), np.isneginf(part["crp"]).mean()] for part in (table, drawn)]
+    assert min(gaps[0]) > 0.03
+    assert gaps[1] == pytest.approx(gaps[0], abs=0.07)
+    assert not np.isposinf(drawn["crp"]).any()
+    labels = [part["findings"].str.get_dummies("|").mean() for part in (table, drawn)]
+    assert labels[0].sub(labels[1], fill_value=0).abs().mean() < 0.03
+    assert not drawn["findings"].str.contains("No Finding|", regex=False).any()
+    levels = [part["oxygen_support"].value_counts(normalize=True, dropna=False) for part in (table, drawn)]
+    assert levels[0].sub(levels[1], fill_value=0).abs().max() < 0.08
+
+
+def test_the_image_knows_why_a_value_is_missing_and_where_a_level_stands(phantom):
+    table, schema, drawn = phantom
+    shift = [part.groupby(part["bmi"].isna())["latent_000"].mean().diff().iloc[-1] for part in (table, drawn)]
+    assert shift[0] > 2
+    assert shift[1] == pytest.approx(shift[0], rel=0.35)
+    order = list(schema["oxygen_support"].enum)
+    by_level = [part.groupby("oxygen_support")["latent_001"].mean().reindex(order).dropna() for part in (table, drawn)]
+    assert by_level[0].is_monotonic_increasing
+    assert by_level[1].is_monotonic_increasing
+    assert np.corrcoef(drawn["bmi"].dropna(), drawn.loc[drawn["bmi"].notna(), "latent_000"])[0, 1] > 0.6
 
 
 @pytest.fixture(scope="module")
