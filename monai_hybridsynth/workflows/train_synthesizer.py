@@ -17,6 +17,7 @@ from monai_hybridsynth.fusion import RecordSynthesizer
 
 from .encode_cohort import CohortImages, encode_images, join_latents, write_atomically
 from .process_rank import barrier, process_rank
+from .public_encoder import images_seen
 from .published_schema import published_schema, set_aside
 
 __all__ = ["SynthesizerTraining"]
@@ -43,6 +44,9 @@ class SynthesizerTraining:
         batch_size: images encoded at a time.
         num_workers: processes that read images.
         device: where the encoder runs.
+        epsilon: what the user asked for; a synthesizer without differential privacy is refused then.
+        public_encoder: what is publicly known of the encoder, from `write_public_encoder`. A private synthesizer
+            is refused when one of the cohort's images is among those the encoder was trained on.
         max_epochs: passes over the images. Encoding them is deterministic, so it must be 1; how long a synthesizer is
             fitted is an argument of the synthesizer.
     """
@@ -60,10 +64,18 @@ class SynthesizerTraining:
         batch_size: int = 64,
         num_workers: int = 0,
         device: str = "cpu",
+        epsilon: float | None = None,
+        public_encoder: str | Path | None = None,
         max_epochs: int = 1,
     ) -> None:
         if max_epochs != 1:
             raise ValueError(f"max_epochs is {max_epochs}, but images are encoded once; set the synthesizer's epochs.")
+        if epsilon is not None and not hasattr(synthesizer, "terms"):
+            raise ValueError(
+                f"epsilon is {epsilon:g}, but {type(synthesizer).__name__} has no differential privacy; take "
+                "PrivateGaussianSynthesizer or PrivateFlowSynthesizer (private_gaussian, private_flow), or no epsilon."
+            )
+        self.public_encoder = None if public_encoder is None else Path(public_encoder)
         self.dataset = dataset
         self.encoder = encoder
         self.synthesizer = synthesizer
@@ -101,12 +113,27 @@ class SynthesizerTraining:
             if fitted == {"request": request, "artifact": digest_folder(self.artifact_dir)}:
                 logger.info("%s already holds this fit", self.artifact_dir)
                 return
+        compared = self._compare_with_pool()
         self.synthesizer.fit(table, schema, seed=self.seed)
+        if compared:
+            self.synthesizer.privacy_["encoder"] = compared  # type: ignore[attr-defined]
         self._replace_artifact(table, schema)
         if note is not None:
             text = json.dumps({"request": request, "artifact": digest_folder(self.artifact_dir)})
             write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
         logger.info("fitted %s on %d records into %s", type(self.synthesizer).__name__, len(table), self.artifact_dir)
+
+    def _compare_with_pool(self) -> str | None:
+        """Return what is known of a private fit's encoder; refuse one that was trained on these patients' images."""
+        if self.public_encoder is None or not hasattr(self.synthesizer, "terms"):
+            return None
+        seen, pool = images_seen(self.public_encoder, self.dataset)
+        if seen:
+            raise ValueError(
+                f"{seen} of the cohort's {len(self.dataset)} images are among the {pool} on which the encoder was "
+                "trained, so that no epsilon can be stated; take an encoder that did not see these patients."
+            )
+        return f"declared public; no image of the cohort is among the {pool} on which it was trained"
 
     def _note(self) -> Path | None:
         """Return the private note of what the artifact was fitted on; each artifact has its own in a shared cache."""

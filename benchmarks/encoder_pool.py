@@ -1,0 +1,87 @@
+"""Write `encoder_public.safetensors` of a shipped alphaGAN, and measure how well its fingerprints tell images apart.
+
+python benchmarks/encoder_pool.py --pool POOL --weights bundles/cxr_alpha_gan/models/model.pt --out ENCODER_PUBLIC \
+    --twins MEDNIST/twins_of_cohorts.csv --cohort NIH --cohort HANNOVER --results benchmarks/RESULTS.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from results_file import write_section
+from safetensors.numpy import load_file
+
+from monai_hybridsynth.data import read_cohort
+from monai_hybridsynth.networks import AlphaGanGenerator
+from monai_hybridsynth.transforms.perceptual_hash import hash_distances, perceptual_hashes
+from monai_hybridsynth.workflows import CohortImages
+from monai_hybridsynth.workflows.public_encoder import LARGEST_DISTANCE, write_public_encoder
+
+SIZE, LATENTS = 64, 128
+
+
+class PoolImages(CohortImages):
+    """The images of a pool without its phantoms."""
+
+    def __init__(self, folder: Path, keep: set[str] | None = None) -> None:
+        super().__init__(read_cohort(folder), spatial_size=SIZE)
+        paths = self.cohort.image_paths
+        self.places = [
+            place
+            for place, path in enumerate(paths)
+            if "phantom" not in path.parts and (keep is None or path.relative_to(folder).as_posix() in keep)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return super().__getitem__(self.places[index])
+
+
+def hashes(images: CohortImages) -> np.ndarray:
+    """Return the fingerprints of a cohort's images."""
+    return np.concatenate([perceptual_hashes(images[place]["image"][:1].numpy()) for place in range(len(images))])
+
+
+def main() -> None:
+    """Write the file, then the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--twins", type=Path, help="CSV of pool images (left out of training) that cohorts hold too")
+    parser.add_argument("--cohort", type=Path, action="append", default=[], help="cohort without any image of the pool")
+    parser.add_argument("--results", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    generator = AlphaGanGenerator(2, 1, SIZE, LATENTS, channels=32)
+    generator.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
+    write_public_encoder(options.out, PoolImages(options.pool), generator, latent_dim=LATENTS)
+    pool = load_file(options.out)["hashes"]
+    cohorts = {path.name: hashes(CohortImages(read_cohort(path), spatial_size=SIZE)) for path in options.cohort}
+    lines = [
+        f"{len(pool)} images of the pool. An image counts as seen at {LARGEST_DISTANCE} of 255 bits or fewer.",
+        "",
+        "| images | number | nearest, median and least bits | counted as seen |",
+        "|---|---|---|---|",
+    ]
+    rows = {name: hash_distances(found, pool) for name, found in cohorts.items()}
+    if options.twins:
+        known = set(pd.read_csv(options.twins)["image"])
+        twins = hashes(PoolImages(options.twins.parent, known))
+        rows["twins of the cohorts, against the cohorts"] = hash_distances(
+            twins, np.concatenate(list(cohorts.values()))
+        )
+    for name, found in rows.items():
+        share = f"{100 * (found <= LARGEST_DISTANCE).mean():.1f} %"
+        lines.append(f"| {name} | {len(found)} | {np.median(found):.0f}, {found.min()} | {share} |")
+    write_section(options.results, f"Fingerprints of the pool of {options.weights.name}", lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What may be known of an encoder by everybody: fingerprints of its images, and which latent directions matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.networks.utils import eval_mode
+from torch import nn
+from torch.utils.data import Dataset
+
+from monai_hybridsynth.transforms.perceptual_hash import hash_distances, perceptual_hashes
+
+__all__ = ["LARGEST_DISTANCE", "generator_directions", "images_seen", "write_public_encoder"]
+
+# Bits: measured in `benchmarks/encoder_pool.py`.
+LARGEST_DISTANCE = 40
+DRAWS, BLOCK = 2048, 128
+
+
+def write_public_encoder(path: str | Path, images: Dataset, generator: nn.Module, *, latent_dim: int) -> Path:
+    """Write the safetensors file that stands beside the weights of an encoder.
+
+    Args:
+        path: ``encoder_public.safetensors``.
+        images: all images on which encoder and generator were trained or validated, as `CohortImages` gives them.
+        generator: latents ``(B, latent_dim)`` to images ``(B, C, S, S)``.
+        latent_dim: entries of a latent.
+    """
+    from safetensors.numpy import save_file
+
+    arrays = {"hashes": _hashes(images), "directions": generator_directions(generator, latent_dim)}
+    save_file(arrays, path)
+    return Path(path)
+
+
+def images_seen(path: str | Path, images: Dataset) -> tuple[int, int]:
+    """Return how many of the images the encoder was trained on, and on how many it was trained.
+
+    An image counts as seen when its fingerprint differs from one of the pool in 40 of 255 bits or fewer. What cannot
+    be found this way are other images of the same patients.
+
+    Args:
+        path: file that `write_public_encoder` wrote.
+        images: of the private cohort, as `CohortImages` gives them.
+
+    Raises:
+        ValueError: if the file holds no fingerprints.
+    """
+    from safetensors.numpy import load_file
+
+    pool = load_file(path).get("hashes")
+    if pool is None:
+        raise ValueError(f"{path} holds no fingerprints; write it with write_public_encoder().")
+    return int((hash_distances(_hashes(images), pool) <= LARGEST_DISTANCE).sum()), len(pool)
+
+
+def generator_directions(generator: nn.Module, latent_dim: int) -> np.ndarray:
+    """Return orthonormal latent directions, float32 ``(latent_dim, latent_dim)``, those that change images most first.
+
+    They are the singular vectors of the generator's mean derivative, taken from the covariance of drawn latents with
+    their images (Stein's lemma), so no image of anybody is needed.
+    """
+    latents = torch.randn(DRAWS, latent_dim, generator=torch.Generator().manual_seed(0))
+    device = next(generator.parameters()).device
+    with torch.no_grad(), eval_mode(generator):
+        images = torch.cat([generator(part.to(device)).cpu().flatten(1) for part in latents.split(BLOCK)])
+    slopes = (images - images.mean(0)).T @ latents / DRAWS
+    _, _, directions = torch.linalg.svd(slopes, full_matrices=False)
+    return directions.numpy().copy()
+
+
+def _hashes(images: Dataset) -> np.ndarray:
+    """Return the fingerprints of all images, read one by one; the first channel stands for all."""
+    found = [perceptual_hashes(images[index]["image"][:1].numpy()) for index in range(len(images))]  # type: ignore[arg-type]
+    return np.concatenate(found)
