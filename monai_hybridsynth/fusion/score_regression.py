@@ -39,8 +39,10 @@ def regress_on_scores(
 
     A ridge on the latents gives each direction; its penalty is chosen on patients left out, half by the variable itself
     and half by all of them, because the choice for a rare category alone would be noise. Its length is that of least
-    squares, scaled down to what predicts patients left out best, again drawn towards the scale of all. At last a
-    variable that is only known between limits is brought to its own scale: an expected value covaries with the scores
+    squares times the root of the factor that predicts patients left out best, a factor again drawn towards that of all.
+    The factor itself would be right for predictions: it takes the noise out of each direction, and true signal with it.
+    Its root gives the link the strength, the share of explained variance, that it has among patients left out. At last
+    a variable that is only known between limits is brought to its own scale: an expected value covaries with the scores
     as the variable does, times the variance of the expected value (as a biserial correlation corrects a point-biserial
     one).
 
@@ -139,11 +141,11 @@ def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.nd
 
 
 def _scales(product: np.ndarray, square: np.ndarray, variance: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return by what to multiply each regression so that it predicts patients left out without bias."""
+    """Return by what to multiply each regression so that it explains as much variance as the truth would."""
     square = np.maximum(square, 1e-12)
     certainty = square * count / variance
     common = np.clip((product / variance).sum() / (square / variance).sum(), 0.0, 1.0)
     scale = (product / square * certainty + common / SCALE_SPREAD**2) / (certainty + 1 / SCALE_SPREAD**2)
     scale = np.clip(scale, 0.0, 1.0)
     # The part that is noise falls as patients are added, and the folds left one of them out.
-    return scale / np.maximum(scale + (1 - scale) * (1 - 1 / FOLDS), 1e-12)
+    return np.sqrt(scale / np.maximum(scale + (1 - scale) * (1 - 1 / FOLDS), 1e-12))

@@ -58,3 +58,23 @@ def test_too_few_patients_give_no_slope():
     known = np.zeros((60, 1), dtype=bool)
     known[:8] = True
     assert not regress(z[:, None], scores, known=known).any()
+
+
+def test_links_have_the_strength_of_the_truth_not_of_the_fit():
+    rng = np.random.default_rng(0)
+    rows, size, truth = 400, 60, 0.4
+    strength, plain = [], []
+    for _ in range(6):
+        scores = rng.normal(size=(rows, size))
+        slopes = rng.normal(size=size)
+        slopes *= np.sqrt(truth / (slopes**2).sum())
+        target = (scores @ slopes + np.sqrt(1 - truth) * rng.normal(size=rows))[:, None]
+        patients = np.arange(rows)
+        known = np.ones((rows, 1), dtype=bool)
+        found = regress_on_scores(
+            target, known, scores, np.ones(size), weights=np.ones(rows), patients=patients, seed=0
+        )
+        strength.append(float((found**2).sum()))
+        plain.append(float((np.linalg.lstsq(scores, target, rcond=None)[0] ** 2).sum()))
+    assert np.mean(plain) > truth + 0.06
+    assert np.mean(strength) == pytest.approx(truth, abs=0.05)
