@@ -10,6 +10,8 @@ from .alpha_gan import (
     AlphaGanImageDiscriminator,
     UpsampleConvolution,
 )
+from .conditional_unet import ConditionalUNet
+from .record_embedding import RecordEmbedding
 from .record_velocity import RecordVelocity
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "AlphaGanEncoder",
     "AlphaGanGenerator",
     "AlphaGanImageDiscriminator",
+    "ConditionalUNet",
+    "RecordEmbedding",
     "RecordVelocity",
     "UpsampleConvolution",
 ]
