@@ -27,9 +27,14 @@ class CopyDetector:
     An image is a copy if, by either measure, it comes much closer to one patient than to the next ten. How much is
     learned from the training patients: a fifth of them at a time is compared with the others, who are strangers.
 
+    A generator does not give a training image back but its own rendering of it, which may lie far from the image and
+    still be that patient's. So each patient is best represented by both.
+
     Args:
         images: of the training cohort, uint8 ``(T, C, S, S)``.
         groups: patient of each, shape ``(T,)``.
+        rendered: the same images as the generator renders them (encoded and decoded), same shape; None for a generator
+            that has no encoder.
         false_alarms: share of strangers that each measure may take for copies.
         seed: of the halves of patients on which thresholds are set and false alarms counted.
 
@@ -40,11 +45,21 @@ class CopyDetector:
         `copy_rule`; differs from the evaluation, where patients who were never used are the strangers.
     """
 
-    def __init__(self, images: np.ndarray, groups: np.ndarray, *, false_alarms: float = 0.01, seed: int = 0) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        groups: np.ndarray,
+        *,
+        rendered: np.ndarray | None = None,
+        false_alarms: float = 0.01,
+        seed: int = 0,
+    ) -> None:
         if len(np.unique(groups)) < 4:
             raise ValueError(f"the cohort has {len(np.unique(groups))} patients; a threshold needs at least 4.")
         self.images, self.groups, self.seed = images, np.asarray(groups), seed
-        self._bank = _Bank(images, self.groups)
+        # What a generated image of a patient looks like: strangers and planted copies are taken from here.
+        self.shown = images if rendered is None else rendered
+        self._bank = self._bank_of(np.ones(len(images), dtype=bool))
         self.rules = {
             name: copy_rule(contrast, self.groups, rate=false_alarms, seed=seed)
             for name, contrast in self._strangers().items()
@@ -72,12 +87,18 @@ class CopyDetector:
 
     @cached_property
     def sensitivity(self) -> dict[str, float]:
-        """Share found of training images that were changed, by change; at most `NUM_PLANTED` images each."""
+        """Share found of at most `NUM_PLANTED` training images, rendered if they can be, by how they were changed."""
         picked = np.random.default_rng(self.seed).permutation(len(self.images))[:NUM_PLANTED]
-        planted = _scaled(self.images[picked])
+        planted = _scaled(self.shown[picked])
         found = self.copies(np.concatenate([as_pixels(change(planted)) for change in COPY_CHANGES.values()]))
         shares = found.reshape(len(COPY_CHANGES), len(picked)).mean(axis=1)
         return {name: round(float(share), 2) for name, share in zip(COPY_CHANGES, shares, strict=True)}
+
+    def _bank_of(self, rows: np.ndarray) -> _Bank:
+        """Return the images of some rows, and their renderings, to be compared with."""
+        if self.shown is self.images:
+            return _Bank(self.images[rows], self.groups[rows])
+        return _Bank(np.concatenate([self.images[rows], self.shown[rows]]), np.tile(self.groups[rows], 2))
 
     def _strangers(self) -> dict[str, np.ndarray]:
         """Return by measure how near each training image comes to other patients; components are learned from these.
@@ -89,7 +110,7 @@ class CopyDetector:
         contrasts = {name: np.zeros(len(codes)) for name in MEASURES}
         for number in np.unique(fold):
             left_out = fold == number
-            found = _Bank(self.images[~left_out], self.groups[~left_out]).contrasts(self.images[left_out])
+            found = self._bank_of(~left_out).contrasts(self.shown[left_out])
             for name in MEASURES:
                 contrasts[name][left_out] = found[name]
         return contrasts

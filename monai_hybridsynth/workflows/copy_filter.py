@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from monai.networks.utils import eval_mode
+from torch import nn
 
-from monai_hybridsynth.data import Cohort, digest_folder, digest_settings, read_cohort
+from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_settings, read_cohort
 from monai_hybridsynth.data.row_texts import row_texts
 from monai_hybridsynth.metrics import exact_rows
 from monai_hybridsynth.transforms import load_images
@@ -31,6 +34,8 @@ class CopyFilter:
     Args:
         cohort: folder of the cohort that the synthesizer was fitted on.
         spatial_size: pixels a side of the generated images.
+        autoencoder: network, images to their rendering by the generator, such as `AlphaGanAutoencoder`; with it the
+            copies that a generator makes are found much better, see `CopyDetector`.
         false_alarms: share of strangers that each measure may take for copies, see `CopyDetector`.
         reject_exact_rows: also reject rows that equal a training row in every column. Off, because strangers share
             rows too where columns are few or coarse, and then the commonest rows would be drawn too seldom.
@@ -46,6 +51,7 @@ class CopyFilter:
         cohort: str | Path,
         *,
         spatial_size: int,
+        autoencoder: nn.Module | None = None,
         false_alarms: float = 0.01,
         reject_exact_rows: bool = False,
         max_rounds: int = 20,
@@ -57,6 +63,7 @@ class CopyFilter:
             raise ValueError(f"max_rounds is {max_rounds}; rejected records must be drawn again at least once.")
         self.cohort = Path(cohort)
         self.spatial_size = spatial_size
+        self.autoencoder = autoencoder
         self.false_alarms = false_alarms
         self.reject_exact_rows = reject_exact_rows
         self.max_rounds = max_rounds
@@ -110,7 +117,8 @@ class CopyFilter:
     def request(self) -> str:
         """Return a digest of the private cohort and of the arguments: blocks drawn with another one are of no use."""
         arguments = [self.spatial_size, self.false_alarms, self.reject_exact_rows, self.max_rounds, self.seed]
-        return digest_settings([digest_folder(self.cohort), *arguments])
+        network = None if self.autoencoder is None else digest_network(self.autoencoder)
+        return digest_settings([digest_folder(self.cohort), network, *arguments])
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest says of the filter: thresholds, false alarms and sensitivity."""
@@ -120,6 +128,7 @@ class CopyFilter:
             "thresholds": self._detector.thresholds,
             "false_alarms": {"share": limits[0], "interval": limits[1:], "patients": alarms.n},
             "sensitivity": self._detector.sensitivity,
+            "renderings_compared": self.autoencoder is not None,
             "reject_exact_rows": self.reject_exact_rows,
         }
 
@@ -138,7 +147,18 @@ class CopyFilter:
         group = training.schema.group_name
         groups = np.arange(len(training)) if group is None else training.table[group].to_numpy()
         images = load_images(training.image_paths, training.schema.image, spatial_size=self.spatial_size)
-        return CopyDetector(as_pixels(images), groups, false_alarms=self.false_alarms, seed=self.seed)
+        rendered = None if self.autoencoder is None else self._rendered(images)
+        return CopyDetector(
+            as_pixels(images), groups, rendered=rendered, false_alarms=self.false_alarms, seed=self.seed
+        )
+
+    @torch.no_grad()
+    def _rendered(self, images: torch.Tensor) -> np.ndarray:
+        """Return images as the generator renders them, uint8."""
+        assert self.autoencoder is not None
+        device = next(self.autoencoder.parameters()).device
+        with eval_mode(self.autoencoder):
+            return np.concatenate([as_pixels(self.autoencoder(part.to(device))) for part in images.split(256)])
 
 
 def refuse_with_epsilon(artifact: str | Path) -> None:

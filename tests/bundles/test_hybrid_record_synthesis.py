@@ -107,6 +107,7 @@ def test_the_copy_filter_is_a_folder_away(bundle, small, tmp_path, cohort_folder
     execute(bundle, "inference", small | {"copy_filter_cohort": str(cohort_folder)})
     said = json.loads((tmp_path / "out" / "synthetic" / "manifest.json").read_text())["copy_filter"]
     assert said["rejected"] >= 0
+    assert said["renderings_compared"] is True
     assert said["sensitivity"]["none"] == 1.0
     assert str(cohort_folder) not in (tmp_path / "out" / "synthetic" / "manifest.json").read_text()
 

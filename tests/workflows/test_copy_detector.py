@@ -69,6 +69,22 @@ def test_thresholds_are_rounded_and_more_false_alarms_raise_them(phantom):
     assert loose.copies(phantom[1]).mean() > detector.copies(phantom[1]).mean()
 
 
+def test_renderings_of_patients_are_told_only_where_they_are_known(phantom):
+    """A generator that coarsens everything gives back images that are far from the originals, and still theirs."""
+    detector, strangers = phantom
+
+    def render(pixels):
+        coarse = torch.nn.functional.avg_pool2d(torch.from_numpy(pixels).float(), 8)
+        return torch.nn.functional.interpolate(coarse, size=64, mode="bilinear").round().to(torch.uint8).numpy()
+
+    known = CopyDetector(detector.images, detector.groups, rendered=render(detector.images))
+    assert known.copies(render(detector.images)).all()
+    assert detector.copies(render(detector.images)).mean() < 0.9
+    assert known.copies(detector.images).all()
+    assert known.copies(render(strangers)).mean() < 0.1
+    assert known.sensitivity["none"] == 1.0
+
+
 def test_what_cannot_be_compared_is_refused(phantom):
     detector = phantom[0]
     with pytest.raises(ValueError, match="3 patients; a threshold needs at least 4"):

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from monai_hybridsynth.data import read_cohort, write_phantom_cohort
 from monai_hybridsynth.workflows import CopyFilter
+from monai_hybridsynth.workflows.copy_detector import as_pixels
 from monai_hybridsynth.workflows.copy_filter import refuse_with_epsilon
 
 
@@ -86,10 +88,31 @@ def test_exact_rows_are_rejected_only_where_asked_for(folder, pictures):
 def test_the_description_holds_shares_and_nobodys_value(folder):
     text = json.dumps(CopyFilter(folder, spatial_size=64).describe(), allow_nan=False)
     found = json.loads(text)
-    assert set(found) == {"thresholds", "false_alarms", "sensitivity", "reject_exact_rows"}
+    assert set(found) == {"thresholds", "false_alarms", "sensitivity", "renderings_compared", "reject_exact_rows"}
+    assert found["renderings_compared"] is False
     assert found["sensitivity"]["none"] == 1.0
     assert 0 <= found["false_alarms"]["share"] <= found["false_alarms"]["interval"][1]
     assert "phantom-" not in text
+
+
+def test_what_the_generator_makes_of_a_training_image_is_a_copy(folder, pictures):
+    class Mosaic(torch.nn.Module):
+        """Renders images coarse, as an autoencoder of four pixels would."""
+
+        def __init__(self):
+            super().__init__()
+            self.one = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(x * self.one, 16), size=64)
+
+    rendered = as_pixels(Mosaic()(torch.from_numpy(pictures["train"]).float() / 127.5 - 1).detach())
+    rows = pd.DataFrame(index=range(60))
+    blind, seeing = (CopyFilter(folder, spatial_size=64, autoencoder=network) for network in (None, Mosaic()))
+    assert seeing.rejects(rendered, rows).all()
+    assert blind.rejects(rendered, rows).mean() < 0.9
+    assert seeing.describe()["renderings_compared"] is True
+    assert seeing.request() != blind.request()
 
 
 def test_the_request_follows_the_cohort_and_the_arguments(folder, tmp_path):
