@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
 from monai_hybridsynth.data import RecordSchema, digest_folder, read_cohort
-from monai_hybridsynth.fusion import IndependentSynthesizer, load_synthesizer
-from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, encode_cohort
+from monai_hybridsynth.fusion import IndependentSynthesizer, PrivateGaussianSynthesizer, load_synthesizer
+from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, encode_cohort, write_public_encoder
 
 
 class FitCounter:
@@ -104,3 +106,53 @@ def test_images_are_encoded_once(cohort_folder, encoder, tmp_path):
     images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
     with pytest.raises(ValueError, match="set the synthesizer's epochs"):
         SynthesizerTraining(images, encoder, IndependentSynthesizer(), tmp_path / "a", seed=0, max_epochs=3)
+
+
+@pytest.fixture
+def private(cohort_folder, encoder, tmp_path):
+    """Return a function that fits privately, with the fingerprints of the given images as the encoder's pool."""
+    cohort = read_cohort(cohort_folder)
+    limits = {"minimum": -1e4, "maximum": 1e4}
+    fields = [replace(f, **limits) for f in cohort.schema if f.is_modelled and f.is_numeric]
+    cohort = replace(cohort, schema=cohort.schema.with_fields(*fields))
+
+    def run(pool):
+        images = CohortImages(cohort, spatial_size=16)
+        generator = torch.nn.Sequential(
+            torch.nn.Linear(encoder_width(encoder, images), 256), torch.nn.Unflatten(1, (1, 16, 16))
+        )
+        path = write_public_encoder(
+            tmp_path / "encoder_public.safetensors", pool(images), generator, latent_dim=generator[0].in_features
+        )
+        made = PrivateGaussianSynthesizer(
+            epsilon=3, delta=1e-3, public_schema=True, encoder_is_public=True, directions=path
+        )
+        SynthesizerTraining(
+            images, encoder, made, tmp_path / "private", seed=0, batch_size=4, epsilon=3, public_encoder=path
+        ).run()
+        return json.loads((tmp_path / "private" / "synthesizer.json").read_text())["privacy"]
+
+    return run
+
+
+def encoder_width(encoder, images) -> int:
+    with torch.no_grad():
+        return encoder(images[0]["image"][None]).shape[1]
+
+
+def test_a_private_fit_says_that_its_encoder_was_compared(private):
+    noise = torch.Generator().manual_seed(5)
+    stated = private(lambda images: [{"image": torch.randn(1, 16, 16, generator=noise)} for _ in range(3)])
+    assert stated["epsilon"] == 3
+    assert stated["encoder"] == "declared public; no image of the cohort is among the 3 on which it was trained"
+
+
+def test_an_encoder_that_saw_the_cohort_is_refused(private):
+    with pytest.raises(ValueError, match="so that no epsilon can be stated"):
+        private(lambda images: [images[0]])
+
+
+def test_an_epsilon_without_a_private_synthesizer_is_refused(cohort_folder, encoder, tmp_path):
+    images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
+    with pytest.raises(ValueError, match="IndependentSynthesizer has no differential privacy"):
+        SynthesizerTraining(images, encoder, IndependentSynthesizer(), tmp_path / "out", seed=0, epsilon=3)
