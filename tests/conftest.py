@@ -73,6 +73,12 @@ def write_cohort(folder: Path, num_records: int = 11, *, seed: int = 0, spatial_
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_cohort():
+    """Return `write_cohort`, for cohorts of other sizes."""
+    return write_cohort
+
+
 @pytest.fixture
 def cohort_folder(tmp_path) -> Path:
     """Return a cohort folder of 11 records of 6 patients."""

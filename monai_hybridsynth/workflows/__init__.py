@@ -11,7 +11,9 @@ from .published_schema import published_schema
 from .record_requests import RecordRequests
 from .shipped_bundles import bundle_folder
 from .synthesise_cohort import CohortSynthesis, synthesise_cohort
+from .synthesise_replicas import ReplicaRequests, ReplicaSynthesis
 from .train_synthesizer import SynthesizerTraining
+from .training_records import TrainingRecords, condition_records, read_training_records
 
 __all__ = [
     "CohortImages",
@@ -19,15 +21,20 @@ __all__ = [
     "CopyFilter",
     "PreparedCohort",
     "RecordRequests",
+    "ReplicaRequests",
+    "ReplicaSynthesis",
     "SummaryNote",
     "SynthesizerTraining",
+    "TrainingRecords",
     "bundle_folder",
+    "condition_records",
     "encode_cohort",
     "encode_images",
     "join_latents",
     "prepare_cohort",
     "prepare_phantom",
     "published_schema",
+    "read_training_records",
     "synthesise_cohort",
     "write_public_encoder",
 ]
