@@ -24,7 +24,7 @@ from monai_hybridsynth.networks import AlphaGanEncoder
 from monai_hybridsynth.workflows import encode_cohort
 
 BUDGETS = (1.0, 3.0, 10.0, float("inf"))
-FITS, VOLUME = 10, 5
+FITS, VOLUME = 6, 5
 # Limits that the prepared schemas leave open, from what is plausible for adults in hospital.
 LIMITS = {
     "admission_offset": (-60, 60),
@@ -46,7 +46,7 @@ def targets(schema: RecordSchema, table: pd.DataFrame) -> dict[str, pd.Series]:
     for name in schema.feature_names:
         field = schema[name]
         if field.kind == "binary" and field.enum:
-            found[name] = table[name].astype("string") == field.enum[-1]
+            found[name] = table[name].astype(object) == field.enum[-1]
         elif field.kind == "multilabel":
             for label in ("Effusion", "Infiltration"):
                 found[label] = table[name].str.contains(label, regex=False, na=False)
@@ -96,8 +96,8 @@ def main() -> None:
     names = list(real)
     patients = train["patient_id"].nunique()
     lines = [
-        f"{patients} patients, {len(train)} images; delta {1e-5:g}; mean of {FITS} fits, whose noise is new each time, and",
-        "in brackets their standard deviation. Probes on latents, trained on five synthetic records per real one, tested",
+        f"{patients} patients, {len(train)} images; delta 1e-5; mean of {FITS} fits, each with new noise, and in",
+        "brackets their standard deviation. Probes on latents, trained on five synthetic records per real one, tested",
         "on real held-out patients. Kept: gain over chance, synthetic / real, of the mean AUC.",
         "",
         f"| fit | epsilon | {' | '.join(names)} | kept |",

@@ -344,7 +344,8 @@ def test_a_filter_and_an_epsilon_do_not_go_together(filtered, tmp_path):
     (tmp_path / "artifact" / "synthesizer.json").write_text(json.dumps({"privacy": {"epsilon": 3}}))
     with pytest.raises(ValueError, match="leave copy_filter out"):
         filtered("private")
-    filtered("open", copy_filter=None)
+    out = filtered("open", copy_filter=None)
+    assert json.loads((out / "manifest.json").read_text())["differential_privacy"] == {"epsilon": 3}
 
 
 KILLED = """

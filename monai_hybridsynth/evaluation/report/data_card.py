@@ -229,6 +229,11 @@ def _generation(manifest: Mapping[str, Any]) -> CardSection:
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in balanced["shares"].items())
         text = f"{balanced['column']}: {shares}; its frequency, and what goes with it, differ from the source by design"
         items.append(("Balanced column", text))
+    private = manifest.get("differential_privacy")
+    if private:
+        text = f"epsilon {private['epsilon']:g}, delta {private['delta']:g}" if private["epsilon"] else "none stated"
+        public = "; ".join(private["assumed_public"])
+        items.append(("Differential privacy", f"{text}; unit: {private['unit']}; assumed public: {public}"))
     packages = manifest.get("packages") or {}
     if packages:
         items.append(("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())))

@@ -103,6 +103,13 @@ def test_units_and_a_balanced_column_are_told(sides):
     told = dict(sections["Generation"].items)["Balanced column"]
     assert told.startswith("labels=wet: with 50 %, without 50 %")
     assert "by design" in told
+    stated = {"epsilon": 3.0, "delta": 1e-5, "unit": "one patient", "assumed_public": ["schema"]}
+    for privacy, start in (
+        (stated, "epsilon 3, delta 1e-05; unit: one patient"),
+        (stated | {"epsilon": None}, "none stated"),
+    ):
+        sections = {section.title: section for section in card(differential_privacy=privacy)}
+        assert dict(sections["Generation"].items)["Differential privacy"].startswith(start)
     plain = {section.title: section for section in card(balanced=None)}
     assert "Balanced column" not in dict(plain["Generation"].items)
 
