@@ -109,7 +109,7 @@ class DiffusionSchedule:
         """Forget any earlier run; return the timesteps for noise ``(B, C, H, W[, D])``, falling, on its device."""
         scheduler, alphas = self.scheduler, self.scheduler.alphas_cumprod.cpu()
         if self.spacing == "log_snr":
-            timesteps = log_snr_timesteps(alphas, self.num_inference_steps, num_pixels=noise[0, 0].numel())
+            timesteps = log_snr_timesteps(alphas, self.num_inference_steps, num_pixels=math.prod(noise.shape[2:]))
         else:
             timesteps = trailing_timesteps(len(alphas), self.num_inference_steps)
         scheduler.set_timesteps(self.num_inference_steps, device=noise.device)
@@ -131,13 +131,18 @@ class DiffusionSchedule:
         return moved.prev_sample if hasattr(moved, "prev_sample") else moved[0]
 
 
+def parent_names(scheduler: Any) -> list[str]:
+    """Return the names of a scheduler's class and of those it inherits from."""
+    return [parent.__name__ for parent in type(scheduler).__mro__]
+
+
 def check_solver(scheduler: Any) -> bool:
     """Return whether the scheduler remembers earlier steps.
 
     Raises:
         ValueError: if it is none of those known, or draws noise in its steps.
     """
-    names = [parent.__name__ for parent in type(scheduler).__mro__]
+    names = parent_names(scheduler)
     algorithm = getattr(getattr(scheduler, "config", scheduler), "algorithm_type", "")
     if "DDPMScheduler" in names or algorithm.startswith("sde"):
         variant = f" with algorithm_type={algorithm!r}" if algorithm else ""
@@ -160,15 +165,24 @@ def check_settings(scheduler: Any, settings: Any) -> None:
     prediction = str(getattr(settings, "prediction_type", None))
     if prediction not in PREDICTIONS:
         raise ValueError(f"prediction_type is {prediction!r}; those known are {', '.join(PREDICTIONS)}.")
+    terminal = float(scheduler.alphas_cumprod[-1])
     # diffusers' solvers write 2^-24 in the place of zero.
-    if prediction == "epsilon" and float(scheduler.alphas_cumprod[-1]) < 1e-6:
+    if prediction == "epsilon" and terminal < 1e-6:
         raise ValueError(
-            "prediction_type is 'epsilon', but the terminal SNR is zero: the image would be divided by zero in the "
-            "first step; train and sample with prediction_type='v_prediction'."
+            f"prediction_type is 'epsilon', but the terminal SNR is {terminal:.1g}: the first step would divide the "
+            "image by its square root; train and sample with prediction_type='v_prediction'."
         )
     replaced = [name for name in (*REPLACED, "solver_p") if getattr(settings, name, None)]
     if replaced:
         raise ValueError(
             f"the scheduler sets {', '.join(replaced)}, which would replace the noise levels that the network was "
             "trained for or step beside them; leave it out and choose spacing='log_snr' or 'trailing'."
+        )
+    ends_at_zero = getattr(settings, "final_sigmas_type", None) == "zero"
+    fragile = {"solver_type": "bh1", "predict_x0": False, "lower_order_final": False}
+    divides = [f"{name}={value!r}" for name, value in fragile.items() if getattr(settings, name, None) == value]
+    if "UniPCMultistepScheduler" in parent_names(scheduler) and ends_at_zero and divides:
+        raise ValueError(
+            f"the scheduler sets {', '.join(divides)}, with which UniPC divides by zero in a last step that ends "
+            "without noise; leave it out or set final_sigmas_type='sigma_min'."
         )

@@ -87,10 +87,16 @@ def test_the_schedulers_own_spacing_is_replaced_by_the_one_asked_for(make, spaci
         (DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++"), "algorithm_type='sde-dpmsolver\\+\\+'"),
         (EulerDiscreteScheduler(), "scheduler is a EulerDiscreteScheduler; those known are DDIMScheduler"),
         (DPMSolverMultistepScheduler(prediction_type="flow_prediction"), "prediction_type is 'flow_prediction'"),
-        (DDIMScheduler(rescale_betas_zero_snr=True), "the terminal SNR is zero"),
-        (UniPCMultistepScheduler(rescale_betas_zero_snr=True), "the terminal SNR is zero"),
+        (DDIMScheduler(rescale_betas_zero_snr=True), "the terminal SNR is"),
+        (UniPCMultistepScheduler(rescale_betas_zero_snr=True), "the terminal SNR is"),
         (UniPCMultistepScheduler(use_karras_sigmas=True), "sets use_karras_sigmas"),
         (DPMSolverMultistepScheduler(use_lu_lambdas=True), "sets use_lu_lambdas"),
+        (
+            UniPCMultistepScheduler(**PAPER, solver_type="bh1"),
+            "sets solver_type='bh1', with which UniPC divides by zero",
+        ),
+        (UniPCMultistepScheduler(**PAPER, predict_x0=False), "sets predict_x0=False"),
+        (UniPCMultistepScheduler(**PAPER, lower_order_final=False), "sets lower_order_final=False"),
         (object(), "scheduler is a object"),
     ],
 )
