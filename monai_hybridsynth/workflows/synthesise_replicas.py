@@ -135,7 +135,8 @@ class ReplicaSynthesis(BlockwiseSynthesis):
         """Return the rows as they are told, and encoded, one per row of the cohort."""
         if self._told is None:
             condition = self._condition()
-            self._told = condition.told(self.dataset.table), condition(self.dataset.table)
+            encoded = condition(self.dataset.table)  # first, since it refuses what cannot be told
+            self._told = condition.told(self.dataset.table), encoded
         return self._told
 
     def _condition(self) -> RecordCondition:
