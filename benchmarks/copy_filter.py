@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,6 @@ JITTERS = {
 def figures(options: argparse.Namespace, cohort: str) -> dict[str, Any]:
     """Return by change the shares of planted copies and of strangers that are rejected, and of honest draws."""
     split, codec = read_split(options.data, cohort, 0, options.work), shipped_codec(cohort)
-    start = time.perf_counter()
     images = split.train.images()
     latents = codec.encode(images)
     detector = CopyDetector(split.train.pixels, split.train.groups, rendered=as_pixels(codec.decode(latents)))
@@ -45,7 +43,6 @@ def figures(options: argparse.Namespace, cohort: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "patients": int(split.train.num_groups),
         "stated": [alarms.value, alarms.low, alarms.high],
-        "seconds_to_set_up": round(time.perf_counter() - start, 1),
     }
     rng = np.random.default_rng(0)
     sides = [split.train.subset(rng.permutation(len(split.train))[:COUNT]), split.holdout]
@@ -67,9 +64,7 @@ def figures(options: argparse.Namespace, cohort: str) -> dict[str, Any]:
     synthesizer = ConditionalGaussianSynthesizer().fit(split.table(codec), split.train.cohort.schema, seed=0)
     records = synthesizer.sample(DRAWS, seed=1)
     drawn = as_pixels(codec.decode(records[latent_columns(records)].to_numpy(dtype=np.float32)))
-    start = time.perf_counter()
     found["honest"] = float(detector.copies(drawn).mean())
-    found["seconds_per_256"] = round((time.perf_counter() - start) * 256 / DRAWS, 1)
     return found
 
 
@@ -93,8 +88,6 @@ def report(results: dict[str, Any]) -> list[str]:
     stated = [[100 * part for part in results[name]["stated"]] for name in COHORTS]
     cells = [f"{value:.1f} % [{low:.1f}, {high:.1f}]" for value, low, high in stated]
     lines.append(f"| false alarms as the manifest states them | {' | '.join(cells)} |")
-    times = [f"{results[name]['seconds_to_set_up']} s, {results[name]['seconds_per_256']} s" for name in COHORTS]
-    lines.append(f"| to set up, per 256 records (one thread) | {' | '.join(times)} |")
     return lines
 
 
