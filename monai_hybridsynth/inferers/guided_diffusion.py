@@ -39,7 +39,7 @@ class GuidedDiffusionInferer(Inferer):
     and weight is, with "log_snr" (the tests hold these bounds):
 
     ================== ============== ============== ============== ===============
-    scheduler          10 evaluations 20 evaluations 50 evaluations 200 evaluations
+    scheduler          10 steps       20 steps       50 steps       200 steps
     ================== ============== ============== ============== ===============
     UniPC              .02            .01            .005           .005
     DPM-Solver++       .02            .01            .005           .005
