@@ -58,7 +58,7 @@ SYNTHESIZERS: dict[str, Callable[[], Any]] = {
 SEEDS = {"Gaussian": (0, 1, 2), "flow": (0, 1, 2), "CTGAN tuned": (0,)}
 SIZES, VOLUMES, PATIENTS = (16, 32, 64, 128, 256), (1, 2, 3, 5, 10), (100, 200, 300)
 COHORTS = ("nih1000_64", "hannover_covid", "ct_ich")
-PIXELS, TIMES, REPLICATES = 32, 5, 50
+PIXELS, TIMES, REPLICATES = 32, 5, 25
 # Records of the NIH cohort in training (of 643, the others are held out), and records that attackers are shown.
 ALL, ATTACKED = 480, 1000
 FIGURES = (
