@@ -70,7 +70,7 @@ class PrivateFlowSynthesizer(JointFlowSynthesizer):
         noise_seed: int | None = None,
         latent_components: int = 32,
         private_steps: int = 200,
-        private_rate: float = 3e-4,
+        private_rate: float = 1e-3,
         num_steps: int = 10,
         progress: bool = True,
         options: dict[str, Any] | None = None,
