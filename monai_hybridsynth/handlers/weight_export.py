@@ -22,12 +22,21 @@ class WeightExport:
         networks: file name without ending -> network.
         folder: where the files go; made if missing.
         interval: epochs between two exports; the end of the training always exports.
+        metadata: texts for the header of the safetensors files, which can be read without loading a tensor.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], folder: str | Path, *, interval: int | None = None) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        folder: str | Path,
+        *,
+        interval: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self.networks = dict(networks)
         self.folder = Path(folder)
         self.interval = interval
+        self.metadata = None if metadata is None else dict(metadata)
 
     def attach(self, engine: Engine) -> None:
         """Export when ``engine`` completes, and every ``interval`` epochs."""
@@ -43,5 +52,5 @@ class WeightExport:
         for name, network in self.networks.items():
             state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
             torch.save(state, self.folder / f"{name}.pt")
-            save_file(state, self.folder / f"{name}.safetensors")
+            save_file(state, self.folder / f"{name}.safetensors", metadata=self.metadata)
             (self.folder / f"{name}.safetensors").chmod(0o644)  # safetensors writes files that only the owner may read

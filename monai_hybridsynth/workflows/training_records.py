@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from monai_hybridsynth.data import Cohort, ImageSettings, RecordSchema, digest_settings, read_cohort, split_patients
-from monai_hybridsynth.transforms import RecordEncoder
+from monai_hybridsynth.transforms import RecordEncoder, read_record_encoder
 
 __all__ = ["TrainingRecords", "condition_records", "read_training_records"]
 
@@ -51,6 +51,7 @@ def read_training_records(
     pool: str | Path | None = None,
     validation_share: float = 0.1,
     minimum_patients: int = 5,
+    encoding_from: str | Path | None = None,
     seed: int = 0,
 ) -> TrainingRecords:
     """Read a cohort folder and perhaps a pool, set whole patients aside, and learn how rows are encoded.
@@ -61,10 +62,12 @@ def read_training_records(
             a state that every column can have.
         validation_share: share of the patients that are set aside; rows without a patient count as patients.
         minimum_patients: patients that must have a category before it is learned.
+        encoding_from: weights whose encoding is used instead of learning one, so that sites of a federation agree.
         seed: of the split.
 
     Raises:
-        ValueError: if the cohort models no column, has fewer than two patients, or the pool has other channels.
+        ValueError: if the cohort models no column, has fewer than two patients or lacks a column of ``encoding_from``,
+            if that file has no encoding, or the pool has other channels.
     """
     cohort = read_cohort(folder)
     schema = cohort.schema
@@ -81,7 +84,10 @@ def read_training_records(
     count = 0 if extra is None else len(extra)
     learned = _with_empty_rows(cohort.table.loc[~held_out, schema.feature_names], count)
     names = [*patients[~held_out], *(f"pool {row}" for row in range(count))]
-    encoder = RecordEncoder(schema, minimum_patients=minimum_patients).fit(learned, names)
+    if encoding_from is None:
+        encoder = RecordEncoder(schema, minimum_patients=minimum_patients).fit(learned, names)
+    else:
+        encoder = _stored_encoder(encoding_from)
     records = condition_records(cohort, encoder)
     empty = encoder.transform(learned.iloc[len(learned) - count :].reset_index(drop=True))
     paths = [] if extra is None else extra.image_paths
@@ -97,6 +103,13 @@ def read_training_records(
         pool_image=schema.image if extra is None else extra.schema.image,
         fingerprint=digest_settings([described, encoder.to_dict()]),
     )
+
+
+def _stored_encoder(weights: str | Path) -> RecordEncoder:
+    encoder = read_record_encoder(weights)
+    if encoder is None:
+        raise ValueError(f"encoding_from is {weights}, which is no file of weights with an encoding of clinical rows.")
+    return encoder
 
 
 def _patients(table: pd.DataFrame, schema: RecordSchema) -> pd.Series:

@@ -14,9 +14,13 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from monai_hybridsynth.data import digest_folder, read_cohort
+from monai_hybridsynth.networks import RecordEmbedding
+from monai_hybridsynth.transforms import read_record_encoder
+from monai_hybridsynth.workflows import read_training_records
 
 SECTIONS = {  # parts that other keys build, and MONAI's own ids
     "imports", "bundle_root", "initialize", "run", "finalize", "train", "validate", "records", "network", "network_def",
@@ -103,6 +107,10 @@ def test_trains_then_draws_replicas_and_evaluates(bundle, small, tmp_path):
     state = torch.load(out / "models" / "model.pt", weights_only=True)
     safe = load_file(out / "models" / "model.safetensors")
     assert all(torch.equal(state[name], safe[name]) for name in state)
+    with safe_open(out / "models" / "model.safetensors", framework="pt") as file:
+        header = json.loads(file.metadata()["record_encoding"])
+    stored = read_record_encoder(out / "models" / "model.pt").to_dict()
+    assert header == json.loads(json.dumps(stored))
 
     replicas = small | {"replicas": 2, "synthetic_dir": str(tmp_path / "first")}
     run = execute(bundle, "inference", replicas)
@@ -159,8 +167,9 @@ def test_monais_federated_client_trains_a_round(bundle, small):
     client = MonaiAlgo(
         bundle_root=str(bundle),
         config_train_filename="configs/train.json",
-        config_evaluate_filename=None,
+        config_evaluate_filename="configs/train.json",
         train_kwargs=known | {"bundle_root": str(bundle)},
+        eval_kwargs=known | {"bundle_root": str(bundle)},
     )
     client.initialize(extra={ExtraItems.CLIENT_NAME: "site"})
     weights = {name: value.clone() for name, value in client.trainer.network.state_dict().items()}
@@ -173,6 +182,8 @@ def test_monais_federated_client_trains_a_round(bundle, small):
     client.train(ExchangeObject(weights={name: value + moved[name] for name, value in weights.items()}))
     assert client.trainer.state.epoch == 2
     assert client.trainer.network.record_encoding == before
+    judged = client.evaluate(ExchangeObject(weights=client.trainer.network.state_dict())).metrics
+    assert 0 < judged["velocity_error"] < 10
     client.finalize()
 
 
@@ -211,6 +222,7 @@ CHANGES = {
         "validation_share": (0.5, lambda run: len(built("records")(run).validation) / 40),
         "minimum_patients": (2, lambda run: built("encoder")(run).minimum_patients),
         "encoder": (None, lambda run: built("network_def")(run).embedding.num_features or None),
+        "encoding_from": ("ENCODING", lambda run: "ENCODING" if built("encoder")(run).names == ["bright"] else None),
         "spatial_size": (32, lambda run: built("validate#dataset")(run)[0]["image"].shape[-1]),
         "num_train_timesteps": (70, lambda run: len(built("scheduler")(run).alphas_cumprod)),
         "condition_dropout": (0.3, lambda run: built("train#prepare_batch")(run).dropout),
@@ -287,6 +299,10 @@ def precision(run):
 @pytest.mark.parametrize("kind", sorted(CHANGES))
 def test_every_top_level_key_takes_effect(bundle, small, pool, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # relative folders below are made where the process stands
+    encoder = read_training_records(small["dataset_dir"]).encoder
+    encoder.columns_ = encoder.columns_[1:]
+    holder = torch.nn.ModuleDict({"embedding": RecordEmbedding(4, encoder=encoder)})
+    torch.save(holder.state_dict(), tmp_path / "bright.pt")
     keys = set(config(bundle, kind)) - SECTIONS
     assert keys == set(CHANGES[kind]), "every key of the config needs a line in this test"
     for key, (value, read) in CHANGES[kind].items():
@@ -295,7 +311,7 @@ def test_every_top_level_key_takes_effect(bundle, small, pool, kind, tmp_path, m
             overrides.pop("output_dir")
         more = {"max_epochs": 4} if key == "decay_share" else {}
         more |= {"with_conditioning": True} if key in ("cross_attention_dim", "num_tokens") else {}
-        overrides |= {key: str(pool) if value == "POOL" else value, **more}
+        overrides |= {key: {"POOL": str(pool), "ENCODING": "bright.pt"}.get(str(value), value), **more}
         assert read(workflow(bundle, kind, overrides)) == value, key
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from ignite.engine import Engine
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -22,3 +23,9 @@ def test_both_files_hold_the_weights_and_nothing_else(tmp_path):
     for name, value in network.state_dict().items():
         assert torch.equal(loaded[name], value)
         assert torch.equal(safe[name], value)
+
+
+def test_the_header_of_safetensors_carries_texts(tmp_path):
+    WeightExport({"model": nn.Linear(1, 1)}, tmp_path, metadata={"columns": "age"})()
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert file.metadata() == {"columns": "age"}

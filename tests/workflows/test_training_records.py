@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from monai_hybridsynth.data import read_cohort
+from monai_hybridsynth.networks import RecordEmbedding
 from monai_hybridsynth.workflows import condition_records, read_training_records
 
 
@@ -53,6 +55,27 @@ def test_rows_of_the_pool_are_missing_throughout(cohort, pool):
     assert names(alone.validation) == names(records.validation), "the pool does not move patients"
     assert alone.fingerprint != records.fingerprint
     assert alone.fingerprint == read_training_records(cohort, minimum_patients=2).fingerprint
+
+
+def test_sites_of_a_federation_share_an_encoding(cohort, make_cohort, tmp_path):
+    here = read_training_records(cohort, minimum_patients=2)
+    torch.save(RecordEmbeddingHolder(here.encoder).state_dict(), tmp_path / "model.pt")
+    other = make_cohort(tmp_path / "other", 30, seed=9)
+    there = read_training_records(other, encoding_from=tmp_path / "model.pt")
+    assert there.encoder.vector_names == here.encoder.vector_names
+    direct = condition_records(read_cohort(other), here.encoder)
+    vector = {item["image"]: item["condition"] for item in direct}
+    np.testing.assert_array_equal(there.training[0]["condition"], vector[there.training[0]["image"]])
+    with pytest.raises(ValueError, match="encoding_from is .*absent.pt"):
+        read_training_records(cohort, encoding_from=tmp_path / "absent.pt")
+
+
+class RecordEmbeddingHolder(torch.nn.Module):
+    """Holds an embedding where a network has it."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.embedding = RecordEmbedding(4, encoder=encoder)
 
 
 def test_without_an_encoder_conditions_are_empty(cohort):
