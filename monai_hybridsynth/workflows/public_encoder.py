@@ -14,12 +14,19 @@ from monai_hybridsynth.transforms.perceptual_hash import hash_distances, percept
 
 __all__ = ["LARGEST_DISTANCE", "generator_directions", "images_seen", "write_public_encoder"]
 
-# Bits: measured in `benchmarks/encoder_pool.py`.
+# Bits, for chest radiographs: measured in `benchmarks/encoder_pool.py`.
 LARGEST_DISTANCE = 40
 DRAWS, BLOCK = 2048, 128
 
 
-def write_public_encoder(path: str | Path, images: Dataset, generator: nn.Module, *, latent_dim: int) -> Path:
+def write_public_encoder(
+    path: str | Path,
+    images: Dataset,
+    generator: nn.Module,
+    *,
+    latent_dim: int,
+    largest_distance: int = LARGEST_DISTANCE,
+) -> Path:
     """Write the safetensors file that stands beside the weights of an encoder.
 
     Args:
@@ -27,19 +34,21 @@ def write_public_encoder(path: str | Path, images: Dataset, generator: nn.Module
         images: all images on which encoder and generator were trained or validated, as `CohortImages` gives them.
         generator: latents ``(B, latent_dim)`` to images ``(B, C, S, S)``.
         latent_dim: entries of a latent.
+        largest_distance: bits by which a copy may differ; strangers must differ in more. It depends on how alike the
+            images of a modality are.
     """
     from safetensors.numpy import save_file
 
     arrays = {"hashes": _hashes(images), "directions": generator_directions(generator, latent_dim)}
-    save_file(arrays, path)
+    save_file(arrays | {"largest_distance": np.array([largest_distance])}, path)
     return Path(path)
 
 
 def images_seen(path: str | Path, images: Dataset) -> tuple[int, int]:
     """Return how many of the images the encoder was trained on, and on how many it was trained.
 
-    An image counts as seen when its fingerprint differs from one of the pool in 40 of 255 bits or fewer. What cannot
-    be found this way are other images of the same patients.
+    An image counts as seen when its fingerprint differs from one of the pool in as many of 255 bits as the file allows,
+    or fewer. What cannot be found this way are other images of the same patients.
 
     Args:
         path: file that `write_public_encoder` wrote.
@@ -50,10 +59,11 @@ def images_seen(path: str | Path, images: Dataset) -> tuple[int, int]:
     """
     from safetensors.numpy import load_file
 
-    pool = load_file(path).get("hashes")
-    if pool is None:
+    known = load_file(path)
+    if not {"hashes", "largest_distance"} <= set(known):
         raise ValueError(f"{path} holds no fingerprints; write it with write_public_encoder().")
-    return int((hash_distances(_hashes(images), pool) <= LARGEST_DISTANCE).sum()), len(pool)
+    pool = known["hashes"]
+    return int((hash_distances(_hashes(images), pool) <= int(known["largest_distance"][0])).sum()), len(pool)
 
 
 def generator_directions(generator: nn.Module, latent_dim: int) -> np.ndarray:

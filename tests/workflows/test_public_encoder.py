@@ -35,6 +35,8 @@ def test_images_that_trained_the_encoder_are_found(tmp_path):
     assert images_seen(path, strangers) == (0, 12)
     assert images_seen(path, strangers + brighter) == (5, 12)
     assert load_file(path)["directions"].shape == (3, 3)
+    strict = write_public_encoder(tmp_path / "strict.safetensors", pool, Weighted(), latent_dim=3, largest_distance=-1)
+    assert images_seen(strict, pool) == (0, 12)
     save_file({"directions": np.eye(3, dtype=np.float32)}, tmp_path / "without.safetensors")
     with pytest.raises(ValueError, match="holds no fingerprints"):
         images_seen(tmp_path / "without.safetensors", strangers)
