@@ -50,13 +50,13 @@ def hashes(images: CohortImages) -> np.ndarray:
     return np.concatenate([perceptual_hashes(images[place]["image"][:1].numpy()) for place in range(len(images))])
 
 
-def changed_copies(images: CohortImages) -> np.ndarray:
-    """Return fingerprints of pool images after cropping 3 % a side, scaling, JPEG of quality 60 and noise of 2 %."""
+def changed_copies(images: CohortImages, edge: int) -> np.ndarray:
+    """Return fingerprints of pool images, rescaled, JPEG of quality 60, 2 % noise, ``edge`` of 128 pixels cut a side."""
     rng, hashed = np.random.default_rng(0), []
     for place in rng.permutation(len(images))[:CHANGED]:
         grey = ((images[int(place)]["image"][0].numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)
-        edge = 2 * SIZE - 4
-        larger = Image.fromarray(grey).resize((2 * SIZE, 2 * SIZE), Image.Resampling.BICUBIC).crop((4, 4, edge, edge))
+        larger = Image.fromarray(grey).resize((2 * SIZE, 2 * SIZE), Image.Resampling.BICUBIC)
+        larger = larger.crop((edge, edge, 2 * SIZE - edge, 2 * SIZE - edge))
         stream = io.BytesIO()
         larger.save(stream, "JPEG", quality=60)
         smaller = np.asarray(Image.open(stream).resize((SIZE, SIZE), Image.Resampling.BICUBIC), dtype=float)
@@ -96,7 +96,8 @@ def main() -> None:
         rows["twins of the cohorts, against the cohorts"] = hash_distances(
             twins, np.concatenate(list(cohorts.values()))
         )
-    rows[f"{CHANGED} images of the pool, changed"] = hash_distances(changed_copies(images), pool)
+    for edge, words in ((0, "rescaled, JPEG, noise"), (4, "the same and 3 % cropped a side")):
+        rows[f"{CHANGED} images of the pool, {words}"] = hash_distances(changed_copies(images, edge), pool)
     for name, found in rows.items():
         share = f"{100 * (found <= limit).mean():.1f} %"
         lines.append(f"| {name} | {len(found)} | {np.median(found):.0f}, {found.min()} | {share} |")
