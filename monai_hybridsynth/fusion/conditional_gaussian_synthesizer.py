@@ -11,6 +11,7 @@ import pandas as pd
 from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
+from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -37,7 +38,8 @@ class ConditionalGaussianSynthesizer:
     missing because of what the others are. The latents are written as principal components, at most one per four
     patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
     clinical variables on latents are ridges whose penalties are chosen on patients left out, so that a record's row
-    and image belong together as much as they do in patients that were not seen.
+    and image belong together as much as they do in patients that were not seen. Images are drawn around class-wise
+    means (see `ImageGivenRow`); where latents are given, the joint normal answers.
 
     Fixed numbers and latents are conditioned on in closed form, fixed categories by Gibbs draws within their bounds.
     An outcome that is rare can be drawn as often as wanted by fixing it, row by row where others shall vary.
@@ -47,11 +49,9 @@ class ConditionalGaussianSynthesizer:
 
     Args:
         latent_components: most principal components of the latents that take part; the rest is independent noise.
-        link_gain: how much stronger than learned the links between row and latents are when images are drawn. A
-            generator answers drawn latents, which lie where it was trained less, with less contrast than those of real
-            images, so a link that is right in the latents is too weak in the images
-            (``benchmarks/RESULTS.md``, "Link gain"). 1 for latents that are not decoded. It does not act where latents
-            are given.
+        link_gain: how much further than in the latents the values of a row move an image that is drawn. A generator
+            answers drawn latents, which lie where it was trained less, with less contrast than those of real images
+            (``benchmarks/RESULTS.md``, "Link gain"). 1 for latents that are not decoded.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:
@@ -59,7 +59,7 @@ class ConditionalGaussianSynthesizer:
         >>> synthesizer.sample(100, conditions={"sex": "F", "latent_000": 1.5}, seed=1)
     """
 
-    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.3, minimum_patients: int = 5) -> None:
+    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.2, minimum_patients: int = 5) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
         if not 0 < link_gain < 10:
@@ -101,7 +101,7 @@ class ConditionalGaussianSynthesizer:
             raise ValueError("no column of the table varies; there is nothing to learn.")
         regions = [column.region(values, fitting=True) for column in self.columns_]
         empty = np.zeros((len(table), 0))
-        copula = fit_copula(
+        copula, links = fit_copula(
             np.concatenate([empty, *[region.lower for region in regions]], axis=1),
             np.concatenate([empty, *[region.upper for region in regions]], axis=1),
             scores,
@@ -113,6 +113,7 @@ class ConditionalGaussianSynthesizer:
         )
         # What the artifact keeps, so that sampling before and after saving agrees to the bit.
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
+        self.links_ = links.astype(np.float32)
         self._calibrate()
         return self
 
@@ -133,20 +134,25 @@ class ConditionalGaussianSynthesizer:
 
     def _draw_records(self, fixed: FixedColumns | None, num_records: int, rng: np.random.Generator) -> pd.DataFrame:
         """Draw records given the fixed columns, block by block."""
-        names, copula = self.layout_.latent_names, self.copula_
-        if fixed is None or not set(names) & set(fixed.values.columns):
-            copula = copula.tied_closer(self.link_gain, num_clinical=sum(column.size for column in self.columns_))
-        draws = ConditionalDraws(copula, self.columns_, self.whitening_, names, fixed)
+        names, size = self.layout_.latent_names, sum(column.size for column in self.columns_)
+        image = None
+        copula = self.copula_
+        if self.whitening_ is not None and (fixed is None or not set(names) & set(fixed.values.columns)):
+            image = ImageGivenRow(copula, self.columns_, links=self.links_, gain=self.link_gain)
+            copula = GaussianCopula(copula.mean[:size], copula.covariance[:size, :size])
+        draws = ConditionalDraws(copula, self.columns_, None if image else self.whitening_, names, fixed)
         parts = []
         for start in range(0, num_records, BLOCK):
-            rows = np.arange(start, min(start + BLOCK, num_records))
-            parts.append(self._records(draws.draw(rows, rng), rng))
+            drawn = draws.draw(np.arange(start, min(start + BLOCK, num_records)), rng)
+            if image is not None:
+                drawn = np.concatenate([drawn, image.draw(drawn, rng)], axis=1)
+            parts.append(self._records(drawn, rng))
         return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
     def save(self, folder: str | Path) -> Path:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
         require_fitted(self, "copula_", call="save")
-        arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance}
+        arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance, "links": self.links_}
         if self.whitening_ is not None:
             arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
         return write_artifact(folder, type(self).__name__, self._content(), arrays)
@@ -159,6 +165,7 @@ class ConditionalGaussianSynthesizer:
         synthesizer.layout_ = TableLayout.from_dict(content["layout"])
         synthesizer.columns_ = [read_underlying(column) for column in content["columns"]]
         synthesizer.copula_ = GaussianCopula(arrays["mean"], arrays["covariance"])
+        synthesizer.links_ = arrays["links"]
         synthesizer.whitening_ = None
         if content["num_scores"] is not None:
             parts = arrays_below(arrays, "whitening")

@@ -13,7 +13,6 @@ __all__ = ["GaussianCopula", "fit_copula", "joint_copula", "truncated_normal"]
 
 SWEEPS, FIRST_KEPT = 60, 20
 SMALLEST_VARIANCE = 1e-3
-MOST_EXPLAINED = 0.9
 
 
 @dataclass
@@ -31,20 +30,6 @@ class GaussianCopula:
     def root(self) -> np.ndarray:
         """Return a matrix whose product with standard normals has the covariance."""
         return _root(self.covariance)
-
-    def tied_closer(self, gain: float, *, num_clinical: int) -> GaussianCopula:
-        """Return the distribution with the links of clinical variables and scores multiplied, the margins unchanged.
-
-        Args:
-            gain: factor of the links, less for a variable that would have under a tenth of its variance left.
-            num_clinical: how many clinical variables come first.
-        """
-        if gain == 1 or num_clinical in (0, len(self.mean)):
-            return self
-        inner, slopes = self.covariance[:num_clinical, :num_clinical], self.covariance[num_clinical:, :num_clinical]
-        explained = (slopes.astype(float) ** 2).sum(axis=0) / np.maximum(np.diag(inner), 1e-12)
-        most = np.sqrt(MOST_EXPLAINED / np.maximum(explained, 1e-12))
-        return joint_copula(self.mean[:num_clinical], inner.astype(float), slopes * np.clip(most, 1.0, gain))
 
     def given(self, design: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and covariance after observing ``design @ variables`` plus independent noise.
@@ -73,7 +58,7 @@ def fit_copula(
     weights: np.ndarray,
     patients: np.ndarray,
     seed: int,
-) -> GaussianCopula:
+) -> tuple[GaussianCopula, np.ndarray]:
     """Fit the joint normal by drawing what the data only bound: values behind categories, ties and gaps.
 
     Data augmentation as in Hoff 2007 (https://arxiv.org/abs/math/0610937), with fixed thresholds in place of rank
@@ -91,6 +76,9 @@ def fit_copula(
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
         seed: of the draws and folds.
+
+    Returns:
+        the distribution, and the covariances of scores and clinical variables in the rows that know them, ``(m, d)``.
     """
     rng = np.random.default_rng(seed)
     share, count = weights / weights.sum(), len(np.unique(patients))
@@ -101,13 +89,13 @@ def fit_copula(
         if sweep >= FIRST_KEPT:
             kept.append((fit.mean, fit.covariance))
     mean, covariance = (np.mean(parts, axis=0).round(3) for parts in zip(*kept, strict=True))
-    slopes = np.zeros((scores.shape[1], len(mean)))
+    slopes, links = np.zeros((2, scores.shape[1], len(mean)))
     if slopes.size:
         known = (lower > -np.inf) | (upper < np.inf)
-        slopes = regress_on_scores(
+        slopes, links = regress_on_scores(
             expected_values(lower, upper), known, scores, spreads, weights=weights, patients=patients, seed=seed
-        ).round(3)
-    return joint_copula(mean, covariance, slopes)
+        )
+    return joint_copula(mean, covariance, slopes.round(3)), links.round(3)
 
 
 def joint_copula(mean: np.ndarray, covariance: np.ndarray, slopes: np.ndarray) -> GaussianCopula:

@@ -137,6 +137,8 @@ class PrivateGaussianSynthesizer(ConditionalGaussianSynthesizer):
             shares=(row, link),
         )
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
+        size = sum(column.size for column in self.columns_)
+        self.links_ = self.copula_.covariance[size:, :size]
         self._calibrate()
         self.num_patients_ = found.num_patients
         return self

@@ -34,7 +34,7 @@ def regress_on_scores(
     weights: np.ndarray,
     patients: np.ndarray,
     seed: int,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Regress underlying normal variables on scores.
 
     A ridge on the latents gives each direction; its penalty is chosen on patients left out, half by the variable itself
@@ -56,7 +56,9 @@ def regress_on_scores(
         seed: of the folds.
 
     Returns:
-        slopes, shape ``(m, d)``.
+        slopes, shape ``(m, d)``, and the covariances of scores and variables that follow from them in the rows in which
+        a variable is known, the same shape. The two are equal for a variable that all rows know, whose scores are
+        uncorrelated; a variable that only some rows ask can covary with scores by more than one.
     """
     prior = np.sqrt(spreads**2 / max(float((spreads**2).mean()), 1e-12))
     unique, position = np.unique(patients.astype(str), return_inverse=True)
@@ -85,10 +87,11 @@ def regress_on_scores(
     chosen = (gain + gain.mean(axis=1, keepdims=True)).argmax(axis=0)
     product, square = (table[chosen, np.arange(size)] for table in (product, square))
     scale = _scales(product, square, variance, count)
-    slopes = np.zeros((scores.shape[1], size))
+    slopes, links = np.zeros((2, scores.shape[1], size))
     for columns, part in parts:
-        slopes[:, columns] = prior[:, None] * part.slopes(PENALTIES[chosen[columns]]) * (scale / variance)[columns]
-    return slopes
+        found = part.slopes(PENALTIES[chosen[columns]]) * (scale / variance)[columns]
+        slopes[:, columns], links[:, columns] = prior[:, None] * found, part.covariance @ found / prior[:, None]
+    return slopes, links
 
 
 class _Part:
@@ -101,6 +104,8 @@ class _Part:
         self.centred = targets - self.share @ targets
         self.variance = np.maximum(self.share @ self.centred**2, 1e-3)
         self.inputs, self.fold, self.count = inputs, fold, count
+        apart = inputs - self.share @ inputs
+        self.covariance = (apart * self.share[:, None]).T @ apart
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Return, per penalty and variable, the means of prediction times truth and of squared prediction."""

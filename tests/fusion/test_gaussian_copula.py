@@ -21,7 +21,7 @@ def fit(lower, upper, scores=None, *, is_number=None, seed=0):
         weights=np.ones(rows),
         patients=np.arange(rows),
         seed=seed,
-    )
+    )[0]
 
 
 def test_truncated_draws_follow_scipy_also_in_the_tail():
@@ -90,23 +90,3 @@ def test_one_seed_one_fit():
     first, again, other = (fit(lower, upper, seed=seed).covariance for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-
-
-def test_closer_ties_multiply_the_links_and_leave_the_margins():
-    rng = np.random.default_rng(0)
-    root = rng.normal(size=(3, 3))
-    slopes = np.array([[0.5, 0.1, 0.0], [0.0, 0.2, 0.9], [0.3, 0.0, 0.1]]) * 1.2
-    inner = root @ root.T + 3 * np.eye(3)
-    copula = GaussianCopula(np.zeros(6), np.block([[inner, slopes.T], [slopes, np.eye(3)]]))
-    tied = copula.tied_closer(1.5, num_clinical=3)
-    assert np.diag(tied.covariance) == pytest.approx(np.diag(copula.covariance))
-    assert tied.covariance[3:, :3] == pytest.approx(1.5 * slopes)
-    assert tied.covariance[:3, :3] == pytest.approx(inner)
-    assert copula.tied_closer(1, num_clinical=3) is copula
-
-
-def test_a_variable_that_scores_explain_nearly_is_tied_no_closer():
-    joint = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    tied = GaussianCopula(np.zeros(3), joint).tied_closer(2.0, num_clinical=1).covariance
-    assert tied[1, 0] == pytest.approx(np.sqrt(0.9))
-    assert np.linalg.eigvalsh(tied)[0] > 0

@@ -14,7 +14,7 @@ def regress(expected, scores, *, known=None):
     known = np.ones(expected.shape, dtype=bool) if known is None else known
     return regress_on_scores(
         expected, known, scores, np.ones(scores.shape[1]), weights=np.ones(rows), patients=np.arange(rows), seed=0
-    )
+    )[0]
 
 
 def draw(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +73,22 @@ def test_links_have_the_strength_of_the_truth_not_of_the_fit():
         known = np.ones((rows, 1), dtype=bool)
         found = regress_on_scores(
             target, known, scores, np.ones(size), weights=np.ones(rows), patients=patients, seed=0
-        )
+        )[0]
         strength.append(float((found**2).sum()))
         plain.append(float((np.linalg.lstsq(scores, target, rcond=None)[0] ** 2).sum()))
     assert np.mean(plain) > truth + 0.06
     assert np.mean(strength) == pytest.approx(truth, abs=0.05)
+
+
+def test_links_are_covariances_in_the_rows_that_know_the_variable():
+    rng = np.random.default_rng(0)
+    side = np.where(rng.random(3000) < 0.3, rng.choice([-1.0, 1.0], 3000), 0.0)
+    scores = np.stack([1.6 * side + 0.3 * rng.normal(size=3000), rng.normal(size=3000)], axis=1)
+    scores = (scores - scores.mean(0)) / scores.std(0)
+    known = side != 0
+    slopes, links = regress_on_scores(
+        side[:, None], known[:, None], scores, np.ones(2), weights=np.ones(3000), patients=np.arange(3000), seed=0
+    )
+    covariance = np.cov(np.column_stack([scores[known], side[known]]), rowvar=False)[:2, 2]
+    assert links[:, 0] == pytest.approx(covariance, rel=0.05, abs=0.02)
+    assert links[0, 0] > 1.5 > 1.0 > slopes[0, 0]

@@ -1,0 +1,70 @@
+"""Scores of images drawn given whole clinical rows: each value of a row shifts them by its mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula
+from monai_hybridsynth.fusion.score_regression import expected_values
+from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn
+
+__all__ = ["ImageGivenRow"]
+
+ROWS = 20_000
+RIDGE = 1e-3
+MOST_EXPLAINED = 0.9
+
+
+class ImageGivenRow:
+    """Latent scores given a clinical row: normal around class-wise means that add up over the columns.
+
+    A row says of each underlying variable what is to be expected of it: of a number the variable itself, of a category
+    the mean between its thresholds, and nothing (zero) of a variable that it does not ask: of three categories, the
+    variable that tells the second from the third is asked only where the first does not hold; a missing number says
+    nothing. The joint normal itself would spread the images of one category along their link, by how far each lies
+    from a threshold, let variables that were not asked move the image all the same, and move it no further than a
+    variable that all rows ask can.
+
+    Args:
+        copula: of clinical variables, then scores, which are uncorrelated and of unit variance.
+        columns: how clinical variables decide clinical columns.
+        links: covariances of scores and clinical variables in the rows that ask them, ``(scores, variables)``; those of
+            a variable that would explain more than nine tenths of a direction's variance are reduced to that.
+        gain: factor of the means; what varies around them stays as it is.
+    """
+
+    def __init__(
+        self, copula: GaussianCopula, columns: Sequence[UnderlyingColumn], *, links: np.ndarray, gain: float
+    ) -> None:
+        self.columns = list(columns)
+        size = sum(column.size for column in columns)
+        inner = copula.covariance[:size, :size].astype(float)
+        noise = np.random.default_rng(0).standard_normal((ROWS, size))
+        said = self._said(copula.mean[:size] + noise @ GaussianCopula(copula.mean[:size], inner).root().T)
+        self.centre = said.mean(axis=0)
+        moment = np.cov(said, rowvar=False).reshape(size, size)
+        spread = np.maximum(np.diag(inner), 1e-9)
+        share = np.diag(moment) / spread
+        explained = share * (links.astype(float) ** 2).sum(axis=0) / spread
+        cross = links * share * np.sqrt(np.minimum(1.0, MOST_EXPLAINED / np.maximum(explained, 1e-9)))
+        slopes = np.linalg.solve(moment + RIDGE * np.eye(size), cross.T).T
+        left = np.eye(len(links)) - slopes @ moment @ slopes.T
+        self.root = GaussianCopula(self.centre, left).root()
+        self.slopes = gain * slopes
+
+    def draw(self, clinical: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return scores ``(rows, scores)`` for underlying clinical variables ``(rows, variables)``."""
+        mean = (self._said(clinical) - self.centre) @ self.slopes.T
+        return mean + rng.standard_normal(mean.shape) @ self.root.T
+
+    def _said(self, clinical: np.ndarray) -> np.ndarray:
+        """Return what rows say of each variable, ``(rows, variables)``."""
+        parts, start = [np.zeros((len(clinical), 0))], 0
+        for column in self.columns:
+            part = clinical[:, start : start + column.size]
+            region = column.region(column.decode(part), fitting=True)
+            parts.append(expected_values(region.lower, region.upper))
+            start += column.size
+        return np.concatenate(parts, axis=1)

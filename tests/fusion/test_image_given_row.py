@@ -1,0 +1,61 @@
+"""Images drawn given rows: class-wise means, also of nominal columns, and the spread that is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monai_hybridsynth.data import infer_schema
+from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
+from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula
+from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
+from monai_hybridsynth.fusion.underlying_columns import UnderlyingSteps
+
+SHIFT = {"none": 0.0, "left": -3.0, "right": 3.0}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    side = rng.choice(list(SHIFT), size=900, p=[0.6, 0.2, 0.2])
+    latents = rng.normal(size=(900, 4)) * [0.5, 1.0, 1.0, 1.0]
+    latents[:, 0] += [SHIFT[value] for value in side]
+    frame = pd.DataFrame(latents.astype(np.float32), columns=[f"latent_{number:03d}" for number in range(4)])
+    return frame.assign(side=side, age=rng.integers(20, 80, 900), patient_id=[f"p{row}" for row in range(900)])
+
+
+def test_images_of_a_nominal_value_lie_where_those_of_patients_do(table):
+    schema = infer_schema(table[["patient_id", "side", "age"]])
+    drawn = ConditionalGaussianSynthesizer(link_gain=1.0).fit(table, schema, seed=0).sample(6000, seed=1)
+    real, made = (part.groupby("side")["latent_000"].agg(["mean", "std"]) for part in (table, drawn))
+    assert made["mean"].to_numpy() == pytest.approx(real["mean"].to_numpy(), abs=0.5)
+    assert made["std"].max() < 1.3, "one joint normal would spread a value over 1.9"
+
+
+def _binary(link: float, gain: float) -> ImageGivenRow:
+    joint = np.array([[1.0, min(link, 0.99)], [min(link, 0.99), 1.0]])
+    column = UnderlyingSteps("sex", False, [], ("F", "M"), (0.0,))
+    return ImageGivenRow(GaussianCopula(np.zeros(2), joint), [column], links=np.array([[link]]), gain=gain)
+
+
+def test_means_are_those_of_a_normal_variable_cut_in_two():
+    image = _binary(0.6, 1.0)
+    z = np.random.default_rng(0).normal(size=(40_000, 1))
+    scores = image.draw(z, np.random.default_rng(1))[:, 0]
+    half = np.sqrt(2 / np.pi)
+    assert scores[z[:, 0] > 0].mean() == pytest.approx(0.6 * half, abs=0.02)
+    assert scores[z[:, 0] < 0].mean() == pytest.approx(-0.6 * half, abs=0.02)
+    assert scores.var() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_gain_moves_the_means_and_leaves_the_spread():
+    z = np.repeat([[1.0], [-1.0]], 20_000, axis=0)
+    plain, moved = (_binary(0.6, gain).draw(z, np.random.default_rng(1))[:, 0] for gain in (1.0, 1.5))
+    assert moved[:20_000].mean() == pytest.approx(1.5 * plain[:20_000].mean(), rel=0.05)
+    assert moved[:20_000].std() == pytest.approx(plain[:20_000].std(), rel=1e-6)
+
+
+def test_a_link_stronger_than_all_variance_is_reduced():
+    scores = _binary(2.0, 1.0).draw(np.random.default_rng(0).normal(size=(20_000, 1)), np.random.default_rng(1))
+    assert scores.var() == pytest.approx(1.0, abs=0.03)
