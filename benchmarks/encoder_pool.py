@@ -51,7 +51,7 @@ def hashes(images: CohortImages) -> np.ndarray:
 
 
 def changed_copies(images: CohortImages, edge: int) -> np.ndarray:
-    """Return fingerprints of pool images, rescaled, JPEG of quality 60, 2 % noise, ``edge`` of 128 pixels cut a side."""
+    """Return fingerprints of pool images, rescaled, JPEG of quality 60, 2 % noise, ``edge`` of 128 pixels cut off."""
     rng, hashed = np.random.default_rng(0), []
     for place in rng.permutation(len(images))[:CHANGED]:
         grey = ((images[int(place)]["image"][0].numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)
