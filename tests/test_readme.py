@@ -16,12 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
-# What a test changes in the README's code, to be quick: fewer records, fewer steps.
+# What a test changes in the README's code, to be quick: fewer records.
 SMALLER = {
     "--phantom 900": "--phantom 90 --spatial-size 64",
-    "configs/train.json": "configs/train.json --synthesizer @synthesizers#independent",
     "--num_records 1000": "--num_records 40",
-    'CTGANSynthesizer("tuned")': 'CTGANSynthesizer("tuned", steps=5, batch_size=20, progress=False)',
     "num_records=500": "num_records=30",
 }
 

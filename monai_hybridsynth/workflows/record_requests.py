@@ -73,7 +73,7 @@ class RecordRequests(Dataset):
             raise IndexError(f"record {index} of {self.num_records}")
         if self.table is None:
             asked = {} if self.balance is None else self.balance.asked(index, 1).iloc[0].to_dict()
-            return (self.mapping or {}) | asked
+            return (self.mapping or {}) | {str(name): value for name, value in asked.items()}
         return {str(name): value for name, value in self.table.iloc[index].items()}
 
     @property
