@@ -53,7 +53,7 @@ def main() -> None:
         metrics = json.loads((run / "metrics.json").read_text())["metrics"]
         lines.append(f"| {run.name} | " + " | ".join(cell(metrics, name, want) for _, name, want in COLUMNS) + " |")
     lines += ["", "Values with 95 % intervals over patients; 1 is what real pairs give, 0 what shuffled pairs give."]
-    write_section(options.out, "End to end: presets of CTGAN on real cohorts", lines)
+    write_section(options.out, "End to end: `make demo` on the demonstration cohort and on real ones", lines)
 
 
 if __name__ == "__main__":
