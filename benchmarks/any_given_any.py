@@ -66,7 +66,7 @@ WANTED = {
 }
 TASKS = ("image -> column", "column given all else", "column -> image")
 REAL = "real images"
-SPLITS, DRAWS, IMAGES, REPLICATES = 5, 100, 8, 500
+SPLITS, DRAWS, IMAGES, REPLICATES = 5, 100, 8, 300
 LOGISTIC = {"model__C": list(np.logspace(-5, 1, 13))}
 RIDGE = {"model__alpha": list(np.logspace(0, 5, 11))}
 WITHIN = 0.02
@@ -267,23 +267,18 @@ def score(values: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, binary:
     )
 
 
-def compared(results: dict[str, Any], cohort: str, task: str, target: str, arm: str, other: str) -> list[float]:
-    """Return the mean scores of two arms over splits, their difference and its interval over patients."""
-    splits = [cell for name, cell in results.items() if name.startswith(f"{cohort} ") and {arm, other} <= set(cell)]
-    patients = sorted({patient for cell in splits for patient in cell["patients"]})
+def split_scores(cells: list[dict[str, Any]], task: str, target: str, arm: str) -> np.ndarray:
+    """Return an arm's mean score over splits, on all patients and on resampled ones, shape ``(1 + REPLICATES,)``."""
+    patients = sorted({patient for cell in cells for patient in cell["patients"]})
     place = {patient: number for number, patient in enumerate(patients)}
     draws = np.random.default_rng(0).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), REPLICATES)
     weights = np.concatenate([np.ones((1, len(patients)), dtype=int), draws])
-    sums = np.zeros((2, REPLICATES + 1))
-    for cell in splits:
+    found = []
+    for cell in cells:
         rows = weights[:, [place[patient] for patient in cell["patients"]]]
-        truth, binary = np.array(cell["truth"][target], dtype=float), cell["binary"][target]
-        for row, name in enumerate((arm, other)):
-            values = np.array(cell[name][task][target], dtype=float)
-            sums[row] += score(values, truth, rows, binary=binary) / len(splits)
-    difference = sums[0] - sums[1]
-    low, high = np.nanpercentile(difference[1:], [2.5, 97.5])
-    return [*(float(total[0]) for total in sums), float(difference[0]), float(low), float(high)]
+        truth, values = (np.array(part[target], dtype=float) for part in (cell["truth"], cell[arm][task]))
+        found.append(score(values, truth, rows, binary=cell["binary"][target]))
+    return np.mean(found, axis=0)
 
 
 def report(results: dict[str, Any]) -> list[str]:
@@ -298,26 +293,28 @@ def report(results: dict[str, Any]) -> list[str]:
         "",
     ]
     for cohort in WANTED:
-        cells = {name: cell for name, cell in results.items() if name.startswith(f"{cohort} ")}
-        arms = [name for name in SYNTHESIZERS if any(name in cell for cell in cells.values())]
+        cells = [cell for name, cell in results.items() if name.startswith(f"{cohort} ")]
+        arms = [name for name in SYNTHESIZERS if cells and all(name in cell for cell in cells)]
         if not arms:
             continue
         lines += [f"**{cohort}**", "", f"| question | column | direct | {' | '.join(arms)} | real |"]
         lines += ["|---" * (len(arms) + 4) + "|"]
         for task in TASKS:
-            for target in next(iter(cells.values()))["truth"]:
-                found = {arm: compared(results, cohort, task, target, arm, "direct") for arm in arms}
-                real = f"{compared(results, cohort, task, target, REAL, 'direct')[0]:.3f}" if task == TASKS[2] else ""
-                texts = " | ".join(map(_text, found.values()))
-                lines.append(f"| {task} | {target} | {found[arms[0]][1]:.3f} | {texts} | {real} |")
+            for target in cells[0]["truth"]:
+                direct = split_scores(cells, task, target, "direct")
+                texts = [_text(split_scores(cells, task, target, arm), direct) for arm in arms]
+                real = f"{split_scores(cells, task, target, REAL)[0]:.3f}" if task == TASKS[2] else ""
+                lines.append(f"| {task} | {target} | {direct[0]:.3f} | {' | '.join(texts)} | {real} |")
         lines.append("")
     return lines
 
 
-def _text(found: list[float]) -> str:
-    own, _, difference, low, high = found
-    text = f"{own:.3f} ({difference:+.3f} [{low:+.3f}, {high:+.3f}])"
-    return f"**{text}**" if difference >= -WITHIN else text
+def _text(own: np.ndarray, direct: np.ndarray) -> str:
+    """Format a score with its difference from the direct predictor."""
+    difference = own - direct
+    low, high = np.nanpercentile(difference[1:], [2.5, 97.5])
+    text = f"{own[0]:.3f} ({difference[0]:+.3f} [{low:+.3f}, {high:+.3f}])"
+    return f"**{text}**" if difference[0] >= -WITHIN else text
 
 
 def main() -> None:
