@@ -66,7 +66,8 @@ WANTED = {
 }
 TASKS = ("image -> column", "column given all else", "column -> image")
 REAL = "real images"
-SPLITS, DRAWS, IMAGES, REPLICATES = 5, 100, 8, 300
+# Fewer draws than some hundred would add their own noise to the predicted probability of a rare finding.
+SPLITS, DRAWS, IMAGES, REPLICATES = 5, 500, 8, 300
 LOGISTIC = {"model__C": list(np.logspace(-5, 1, 13))}
 RIDGE = {"model__alpha": list(np.logspace(0, 5, 11))}
 WITHIN = 0.02

@@ -274,14 +274,15 @@ _EXPLAINED = [
     "Pairing is (matched - shuffled) / (real - shuffled), gains summed over columns, labels and splits before "
     "dividing: 0 is no link, 1 that of real patients, above 1 an exaggerated one or copies. View, sex and findings "
     "take both directions together. The utility ratio divides AUROC gains over .5 (image to the three targets, each "
-    "counted once). Membership is the AUROC of the attack that was strongest on other patients; membership and copies "
-    "are measured on 1,000 of the records. In brackets behind a share: the same of held-out patients. NIH images are "
-    "of the source on which the encoder was trained, hence the two other cohorts.",
+    "counted once). Membership is the AUROC of the attack that was strongest on other patients; membership, exact rows "
+    "and copies are measured on 1,000 of the records. In brackets behind a share: the same of held-out patients. NIH "
+    "images are of the source on which the encoder was trained, hence the two other cohorts.",
     "`resampled patients` draws training records again and must be caught; `independent columns` is the floor. "
     "Competitors see the same flat columns and either raw latents or 16 scores of them; each was tuned on an inner "
     "split of the training patients of split 0, for equal processor time, by: mean of forward and reverse agreement on "
     "the latents (each at most 1) + column shapes - exact rows beyond those of held-out patients; of scores within "
-    "0.03 the fastest. CTGAN `paper` has its defaults; ours and CTGAN `tuned` are as shipped.",
+    "0.03 the fastest. CTGAN `paper` has its defaults; ours and CTGAN `tuned` are as shipped: they had more time of "
+    "development on inner splits of this cohort than the others had of tuning.",
 ]
 
 

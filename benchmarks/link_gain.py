@@ -28,7 +28,7 @@ from results_file import write_section
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.workflows import prepare_cohort
 
-GAINS = (1.0, 1.2, 1.4)
+GAINS = (1.0, 1.1, 1.2, 1.4)
 INNER_SPLITS = 3
 VOLUME = 5
 COLUMNS = ("forward linear", "forward kernel", "reverse linear", "reverse kernel", "membership record")

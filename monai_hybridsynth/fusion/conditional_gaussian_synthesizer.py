@@ -59,7 +59,7 @@ class ConditionalGaussianSynthesizer:
         >>> synthesizer.sample(100, conditions={"sex": "F", "latent_000": 1.5}, seed=1)
     """
 
-    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.2, minimum_patients: int = 5) -> None:
+    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.1, minimum_patients: int = 5) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
         if not 0 < link_gain < 10:
