@@ -1,7 +1,7 @@
-# make demo | test | lint | bench: each prepares .venv itself, once, and again when the pins change.
+# make demo | compare | test | lint | bench: each prepares .venv itself, once, and again when the pins change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo prepare train synthesise evaluate test lint format bench
+.PHONY: help demo prepare train synthesise evaluate compare test lint format bench
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -14,6 +14,7 @@ help:
 	@echo "             [SYNTHESIZER=gaussian|flow|factorised|ctgan|independent] [PRESET=tuned|paper, of ctgan]"
 	@echo "             [RECORDS=1000] [SEED=0] [NAME=<run>]"
 	@echo "             the same from your own cohort, into runs/<cohort>"
+	@echo "make compare the same by several synthesizers, judged side by side [COMPARED=\"gaussian flow factorised ctgan\"]"
 	@echo "make test | lint | bench"
 
 # torch first and pinned: an unpinned one would bring several gigabytes of CUDA.
@@ -85,6 +86,18 @@ synthesise: train
 
 evaluate: synthesise
 	$(call once,evaluate,$(OUT)/metrics.json,$(EVALUATE),"$(OUT)/prepared" "$(OUT)/synthetic")
+
+# Several synthesizers of one cohort, one run each, and one report of all.
+COMPARED ?= gaussian flow factorised ctgan
+RUNS := $(addprefix runs/$(NAME)_,$(COMPARED))
+
+compare: $(READY)
+	@for one in $(COMPARED); do \
+		$(MAKE) --no-print-directory synthesise SYNTHESIZER=$$one NAME="$(NAME)_$$one" || exit 1; \
+	done
+	$(RUN) -m monai_hybridsynth evaluate --train "$(firstword $(RUNS))/prepared/train" \
+		--holdout "$(firstword $(RUNS))/prepared/holdout" $(RUNS:%=--synthetic "%/synthetic") --seed $(SEED) \
+		--out "runs/$(NAME)_compared"
 
 # ---- the project's own checks -------------------------------------------------------------------------------------
 test: $(READY)

@@ -67,6 +67,7 @@ class ConditionalGaussianSynthesizer:
         self.latent_components = latent_components
         self.link_gain = link_gain
         self.minimum_patients = minimum_patients
+        self._image: ImageGivenRow | None = None
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> ConditionalGaussianSynthesizer:
         """Learn the joint table.
@@ -138,7 +139,7 @@ class ConditionalGaussianSynthesizer:
         image = None
         copula = self.copula_
         if self.whitening_ is not None and (fixed is None or not set(names) & set(fixed.values.columns)):
-            image = ImageGivenRow(copula, self.columns_, links=self.links_, gain=self.link_gain)
+            image = self._image_given_row()
             copula = GaussianCopula(copula.mean[:size], copula.covariance[:size, :size])
         draws = ConditionalDraws(copula, self.columns_, None if image else self.whitening_, names, fixed)
         parts = []
@@ -181,6 +182,12 @@ class ConditionalGaussianSynthesizer:
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
         }
+
+    def _image_given_row(self) -> ImageGivenRow:
+        """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""
+        if self._image is None or self._image.copula is not self.copula_:
+            self._image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
+        return self._image
 
     def _calibrate(self) -> None:
         """Let every column move its thresholds until what the model draws has the learned shares."""

@@ -110,6 +110,14 @@ def test_a_gain_moves_drawn_images_further_and_leaves_given_ones_alone(gaussian,
     pd.testing.assert_frame_equal(rows[0], rows[1])
 
 
+def test_a_second_fit_forgets_how_the_first_drew_images(table, schema):
+    turned = table.assign(latent_000=-table["latent_000"])
+    twice = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)
+    twice.sample(10, seed=1)
+    once = ConditionalGaussianSynthesizer().fit(turned, schema, seed=0)
+    pd.testing.assert_frame_equal(twice.fit(turned, schema, seed=0).sample(50, seed=1), once.sample(50, seed=1))
+
+
 def test_missing_and_rare_values_can_be_fixed(gaussian):
     drawn = gaussian.sample(20, conditions={"crp": np.inf, "view": None, "findings": "Effusion|Mass"}, seed=2)
     assert np.isposinf(drawn["crp"]).all()
