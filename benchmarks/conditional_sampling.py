@@ -40,9 +40,8 @@ SYNTHESIZERS: dict[str, Callable[[], Any]] = {
     "flow": partial(fusion.JointFlowSynthesizer, progress=False),
     "CTGAN tuned": partial(fusion.CTGANSynthesizer, preset="tuned", progress=False),
     "independent (floor)": fusion.IndependentSynthesizer,
+    "CTGAN factorised": partial(fusion.FactorisedCTGANSynthesizer, progress=False),
 }
-if hasattr(fusion, "FactorisedCTGANSynthesizer"):
-    SYNTHESIZERS["CTGAN factorised"] = partial(fusion.FactorisedCTGANSynthesizer, progress=False)
 COHORTS = ("phantom", "nih_cxr14_sample")
 RATIO, RATIOS, DRAWS = "cardiothoracic_ratio", (0.40, 0.45, 0.50, 0.55, 0.60), 100
 CATEGORIES = {

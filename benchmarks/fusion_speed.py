@@ -43,7 +43,7 @@ SYNTHESIZERS: dict[str, Callable[[], Any]] = {
     "CTGAN paper": partial(CTGANSynthesizer, preset="paper", progress=False),
 }
 ROWS, BLOCK = 643, 256
-COUNTS = (10_000, 50_000, 100_000, 400_000)
+COUNTS = (10_000, 30_000, 100_000)
 SAMPLED = ("Gaussian", "flow", "CTGAN tuned")
 MODES = ("blocks", "one call")
 
