@@ -36,6 +36,15 @@ def test_a_large_budget_keeps_image_and_row_together(table, public_schema):
     assert np.corrcoef(drawn["age"], drawn["latent_002"])[0, 1] > 0.6
 
 
+def test_rules_between_columns_are_kept(table, public_schema):
+    rule = {"if": {"column": "sex", "equals": "F"}, "then": {"column": "age", "maximum": 55}}
+    assert (table.loc[table["sex"] == "F", "age"] > 55).any()  # so that it takes the rule
+    schema = RecordSchema(public_schema.fields, rules=[rule])
+    drawn = PrivateGaussianSynthesizer(epsilon=20, **PUBLIC).fit(table, schema).sample(500, seed=1)
+    assert not (drawn.loc[drawn["sex"] == "F", "age"] > 55).any()
+    assert (drawn.loc[drawn["sex"] == "M", "age"] > 55).any()
+
+
 def test_a_small_budget_leaves_nothing(table, public_schema):
     def links(epsilon, noise_seed):
         made = PrivateGaussianSynthesizer(epsilon=epsilon, noise_seed=noise_seed, **PUBLIC).fit(table, public_schema)
