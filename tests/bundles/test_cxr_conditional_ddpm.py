@@ -316,13 +316,19 @@ def test_every_top_level_key_takes_effect(bundle, small, pool, kind, tmp_path, m
 
 
 def test_sizes_and_head_ct_are_overlays(bundle, small):
-    for name in ("pixels_32", "pixels_256", "head_ct"):
+    for name in ("pixels_32", "pixels_64", "pixels_256", "head_ct"):
         whole = {key: small[key] for key in ("bundle_root", "device")}
         run = workflow(bundle, "inference", whole, name)
         expected = config(bundle, name)
         for key in set(expected) & set(config(bundle, "inference")):
             assert run.parser.get_parsed_content(key) == expected[key]
         assert set(expected) <= set(config(bundle, "train"))
+
+
+def test_shipped_sizes_are_where_the_docs_say(bundle):
+    """`train.json` starts at 64 pixels; without an overlay the others take the shipped weights, of 32."""
+    for kind, name in (("inference", "pixels_32"), ("evaluate", "pixels_32"), ("train", "pixels_64")):
+        assert config(bundle, name).items() <= config(bundle, kind).items()
 
 
 def test_the_network_of_the_paper_has_the_size_that_the_docs_state(bundle):
