@@ -29,7 +29,7 @@ from monai_hybridsynth.data import read_cohort, read_image_pool
 from monai_hybridsynth.evaluation.prediction_targets import prediction_targets, target_matrix
 from monai_hybridsynth.features import RandomConvolutionFeatures
 from monai_hybridsynth.inferers import draw_codes
-from monai_hybridsynth.metrics import KernelDistanceMetric
+from monai_hybridsynth.metrics import KernelDistanceMetric, weighted_auroc
 from monai_hybridsynth.networks import AlphaGanAutoencoder, AlphaGanEncoder, AlphaGanGenerator
 from monai_hybridsynth.transforms import load_images
 
@@ -150,12 +150,9 @@ def information_rows(network: AlphaGanAutoencoder, folder: Path, columns: list[s
 def bootstrap(scores: np.ndarray, outcome: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return AUROCs before and after for resampled patients, shape ``(REPLICATES, 2)``."""
     names, codes = np.unique(groups, return_inverse=True)
-    draws = np.full((REPLICATES, 2), np.nan)
-    for row in range(REPLICATES):
-        weights = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[codes]
-        if len(np.unique(outcome[weights > 0])) == 2:
-            draws[row] = [roc_auc_score(outcome, s, sample_weight=weights) for s in scores]
-    return draws
+    drawn = [rng.integers(0, len(names), len(names)) for _ in range(REPLICATES)]
+    weights = np.stack([np.bincount(draw, minlength=len(names))[codes] for draw in drawn])
+    return np.stack([weighted_auroc(values, outcome, weights) for values in scores], axis=-1)
 
 
 def cells(aucs: np.ndarray, draws: np.ndarray) -> str:
