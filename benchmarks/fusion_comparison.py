@@ -155,7 +155,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, required=True, help="JSON with all results so far")
     parser.add_argument("--synthesizers", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--tuning-seconds", type=float, default=60, help="processor seconds per competitor")
-    parser.add_argument("--core-minutes", type=float, default=75, help="processor time after which no cell is begun")
+    parser.add_argument("--core-minutes", type=float, default=float("inf"), help="after which no cell is begun")
     parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
     parser.add_argument("--plot", type=Path, help="file of the Pareto plot")
     return parser.parse_args()
