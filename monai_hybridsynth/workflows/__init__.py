@@ -13,7 +13,7 @@ from .shipped_bundles import bundle_folder
 from .synthesise_cohort import CohortSynthesis, synthesise_cohort
 from .synthesise_replicas import ReplicaRequests, ReplicaSynthesis
 from .train_synthesizer import SynthesizerTraining
-from .training_records import TrainingRecords, condition_records, read_training_records
+from .training_records import TrainingRecords, condition_records, read_training_records, validation_rows
 
 __all__ = [
     "CohortImages",
@@ -36,5 +36,6 @@ __all__ = [
     "published_schema",
     "read_training_records",
     "synthesise_cohort",
+    "validation_rows",
     "write_public_encoder",
 ]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from monai_hybridsynth.data import Cohort, ImageSettings, RecordSchema, digest_settings, read_cohort, split_patients
 from monai_hybridsynth.transforms import RecordEncoder, read_record_encoder
 
-__all__ = ["TrainingRecords", "condition_records", "read_training_records"]
+__all__ = ["TrainingRecords", "condition_records", "read_training_records", "validation_rows"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_training_records(
     if not schema.feature_names:
         raise ValueError(f"{folder} models no clinical column, so there is nothing to condition on; see its schema.")
     patients = _patients(cohort.table, schema)
-    held_out = (split_patients(patients, holdout=validation_share, seed=seed) == "holdout").to_numpy()
+    held_out = validation_rows(cohort, validation_share=validation_share, seed=seed)
     extra = None if pool is None else read_cohort(pool)
     if extra is not None and extra.schema.image.channels != schema.image.channels:
         raise ValueError(
@@ -103,6 +104,12 @@ def read_training_records(
         pool_image=schema.image if extra is None else extra.schema.image,
         fingerprint=digest_settings([described, encoder.to_dict()]),
     )
+
+
+def validation_rows(cohort: Cohort, *, validation_share: float, seed: int) -> np.ndarray:
+    """Return which rows belong to the patients that :func:`read_training_records` sets aside, bool ``(rows,)``."""
+    patients = _patients(cohort.table, cohort.schema)
+    return (split_patients(patients, holdout=validation_share, seed=seed) == "holdout").to_numpy()
 
 
 def _stored_encoder(weights: str | Path) -> RecordEncoder:
