@@ -278,8 +278,8 @@ _EXPLAINED = [
     "and copies are measured on 1,000 of the records. In brackets behind a share: the same of held-out patients. NIH "
     "images are of the source on which the encoder was trained, hence the two other cohorts.",
     "`resampled patients` draws training records again and must be caught; `independent columns` is the floor. "
-    "Held-out patients are nearer to training patients in their column shapes than any draw, as splits are stratified by the "
-    "targets: compare shapes with those of resampled patients. "
+    "Splits are stratified by the targets, which brings the column shapes of held-out patients nearer to those of "
+    "training patients than any draw comes: compare shapes with those of resampled patients. "
     "Competitors see the same flat columns and either raw latents or 16 scores of them; each was tuned on an inner "
     "split of the training patients of split 0, for equal processor time, by: mean of forward and reverse agreement on "
     "the latents (each at most 1) + column shapes - exact rows beyond those of held-out patients; of scores within "
