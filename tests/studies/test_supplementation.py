@@ -95,7 +95,7 @@ def test_further_patients_help_and_records_with_shuffled_labels_do_not(make_stud
         {"name": "shuffled only", "synthetic": "shuffled", "real": False, "percents": [1000]},
     ]
     cohorts = make_cohorts(synthetic=synthetic)
-    study = make_study(cohorts, arms=arms, real_percents=(100,), seeds=(0,), max_steps=150)
+    study = make_study(cohorts, arms=arms, real_percents=(100,), seeds=(0,), max_steps=100)
     study.run()
     results = json.loads((study.out / "results.json").read_text())
     gains = {gain["arm"]: gain for gain in results["gains"] if gain["finding"] == "patch"}

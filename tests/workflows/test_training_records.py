@@ -10,7 +10,7 @@ import torch
 
 from monai_hybridsynth.data import read_cohort
 from monai_hybridsynth.networks import RecordEmbedding
-from monai_hybridsynth.workflows import condition_records, read_training_records
+from monai_hybridsynth.workflows import condition_records, read_training_records, validation_rows
 
 
 @pytest.fixture
@@ -36,6 +36,10 @@ def test_whole_patients_are_set_aside_and_rows_are_encoded(cohort):
     assert len(sides[1]) == 4
     assert len(records.training) + len(records.validation) == 40
     assert records.pool == []
+    aside = validation_rows(read_cohort(cohort), validation_share=0.2, seed=1)
+    assert [str(path) for path, out in zip(read_cohort(cohort).image_paths, aside, strict=True) if out] == names(
+        records.validation
+    )
     whole = condition_records(read_cohort(cohort), records.encoder)
     vector = {item["image"]: item["condition"] for item in whole}
     for item in (*records.training, *records.validation):

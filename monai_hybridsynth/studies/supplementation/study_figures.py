@@ -54,7 +54,7 @@ def curve_figures(results: Results) -> list[Figure]:
             }
             title = f"Test {test}, {size} % of the real patients"
             alt = f"Lines: macro AUROC of every arm in {test} over the share of synthetic records."
-            hint = "The band is real records alone. All arms were tested on the same patients."
+            hint = "Dotted lines: 95 % interval of real records alone. All arms were tested on the same patients."
             figures.append(Figure(slug("curve", test, size), title, alt, data, layout, hint))
     return figures
 

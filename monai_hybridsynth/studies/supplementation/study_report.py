@@ -66,7 +66,8 @@ def gain_lines(results: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "worse": [one["finding"] for one in certain if one["value"] < 0],
             }
         )
-    return sorted(lines, key=lambda line: (line["test"], -line["real_percent"]))
+    tests = list(results["cohorts"]["tests"])
+    return sorted(lines, key=lambda line: (tests.index(line["test"]), -line["real_percent"]))
 
 
 def _key(record: Mapping[str, Any]) -> tuple:
