@@ -10,16 +10,18 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from monai_hybridsynth.data import digest_folder, read_cohort
+from monai_hybridsynth.inferers import record_noise
 from monai_hybridsynth.networks import RecordEmbedding
-from monai_hybridsynth.transforms import read_record_encoder
+from monai_hybridsynth.transforms import RecordCondition, read_record_encoder
 from monai_hybridsynth.workflows import read_training_records
 
 SECTIONS = {  # parts that other keys build, and MONAI's own ids
@@ -307,6 +309,7 @@ def test_every_top_level_key_takes_effect(bundle, small, pool, kind, tmp_path, m
     assert keys == set(CHANGES[kind]), "every key of the config needs a line in this test"
     for key, (value, read) in CHANGES[kind].items():
         overrides = {name: known for name, known in small.items() if name != "weights"}
+        overrides["models_dir"] = str(tmp_path)  # the shipped weights learned other columns
         if key == "cache_root":
             overrides.pop("output_dir")
         more = {"max_epochs": 4} if key == "decay_share" else {}
@@ -329,6 +332,25 @@ def test_shipped_sizes_are_where_the_docs_say(bundle):
     """`train.json` starts at 64 pixels; without an overlay the others take the shipped weights, of 32."""
     for kind, name in (("inference", "pixels_32"), ("evaluate", "pixels_32"), ("train", "pixels_64")):
         assert config(bundle, name).items() <= config(bundle, kind).items()
+
+
+def test_the_shipped_weights_draw_what_was_asked_for(bundle):
+    """The same noise gives the same image for the same row, and another one for another view."""
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser.update({"bundle_root": str(bundle), "num_inference_steps": 5, "guidance_scale": 2.0})
+    network, inferer = (parser.get_parsed_content(name) for name in ("network", "inferer"))
+    weights = torch.load(bundle / "models" / "model.pt", map_location="cpu", weights_only=True)
+    network.to("cpu").load_state_dict(weights)
+    row = {"Patient Age": 50, "Patient Gender": "M", "View Position": "PA", "Finding_Labels": "No Finding"}
+    rows = pd.DataFrame([row, row | {"View Position": "AP"}, row])
+    conditions = RecordCondition(network.record_encoding)(rows)
+    images = inferer.sample(record_noise([0, 0, 0], 0, (1, 32, 32), seed=0), network, conditions)
+    assert torch.isfinite(images).all()
+    torch.testing.assert_close(images[0], images[2], atol=1e-4, rtol=0)
+    assert (images[0] - images[1]).abs().mean() > 0.02
+    with pytest.raises(ValueError, match="did not learn.*Patient Gender"):
+        RecordCondition(network.record_encoding)(rows.assign(**{"Patient Gender": "X"}))
 
 
 def test_the_network_of_the_paper_has_the_size_that_the_docs_state(bundle):

@@ -1,0 +1,163 @@
+"""Do drawn radiographs show the view, the sex and the findings that were asked for? Probes of real images look.
+
+python benchmarks/diffusion_conditions.py --cohort PREPARED --results checkpoints/diffusion_conditions.json \
+    --out benchmarks/RESULTS.md --picture bundles/cxr_conditional_ddpm/docs/conditions.png
+
+Ridge probes on principal components of pixels learn from real training patients. They then rank images that the shipped
+weights drew for the rows of held-out patients, whom neither weights nor probes saw, and AUC says how well the rank
+follows what was asked for. PREPARED is the folder of `python -m monai_hybridsynth prepare`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from conditional_sampling import SHOWN, grid_of, text_of
+from diffusion_bundle import bundle_config, drawn
+from fusion_cohorts import Split, split_of_folder
+from PIL import Image
+from results_file import write_section
+
+from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
+from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties
+from monai_hybridsynth.metrics import bootstrap_weights, interval, record_weights, weighted_auroc
+
+COLUMNS = ("View Position", "Patient Gender", "Finding_Labels")
+SETTINGS = {  # guidance scale and rescale
+    "guidance 0 (floor)": (0.0, 0.0),
+    "guidance 1": (1.0, 0.0),
+    "guidance 2": (2.0, 0.0),
+    "guidance 4": (4.0, 0.0),
+    "guidance 4, rescale 0.7": (4.0, 0.7),
+}
+REAL = "real images (ceiling)"
+LEAST_POSITIVE, REPLICATES, SIZE = 20, 1000, 32
+TYPICAL = {"Patient Age": 50, "Patient Gender": "M", "View Position": "PA", "Finding_Labels": "No Finding"}
+SHOWN_CONDITIONS = {
+    "PA, male": {},
+    "AP": {"View Position": "AP"},
+    "female": {"Patient Gender": "F"},
+    "effusion": {"Finding_Labels": "Effusion"},
+}
+Scores = dict[str, list[float]]
+
+
+class ConditionProbes:
+    """Predictors of every condition with enough patients, and what they find in images drawn for other patients."""
+
+    def __init__(self, split: Split) -> None:
+        self.split, train = split, split.train
+        targets = [t for t in prediction_targets(train.cohort.schema, COLUMNS, train.table) if t.is_binary]
+        self.targets = [target for target in targets if positive_patients(target, train) >= LEAST_POSITIVE]
+        values = target_matrix(self.targets, train.table)
+        penalties = choose_penalties(train.features, values, train.weights, train.groups, seed=0)
+        self.probe = RidgeRefit(train.features, values, penalties)(train.weights)
+
+    def names(self) -> list[str]:
+        """Name the conditions, with the held-out patients who have them."""
+        held_out = self.split.holdout
+        return [f"{target.label} ({positive_patients(target, held_out)})" for target in self.targets]
+
+    def figures(self, images: torch.Tensor, asked: pd.DataFrame, patients: np.ndarray) -> Scores:
+        """Return the AUC of each condition and the mean over findings, with intervals over patients."""
+        with torch.no_grad():
+            found = self.probe.predict(self.split.embeddings[""](images).double().numpy())
+        truth = target_matrix(self.targets, asked)
+        base = record_weights(patients)
+        weights = np.concatenate([base[None], bootstrap_weights(patients, REPLICATES, seed=0) * base])
+        columns = [weighted_auroc(found[:, place], truth[:, place], weights) for place in range(len(self.targets))]
+        findings = [auc for auc, target in zip(columns, self.targets, strict=True) if target.column == COLUMNS[2]]
+        named = zip([*self.names(), "mean of the findings"], [*columns, np.nanmean(findings, axis=0)], strict=True)
+        span = partial(interval, num_groups=len(np.unique(patients)), bounds=(0.0, 1.0))
+        return {name: [float(auc[0]), *span(float(auc[0]), auc[1:])] for name, auc in named}
+
+
+def positive_patients(target: PredictionTarget, judged) -> int:
+    """Return how many patients have a condition."""
+    return len(np.unique(judged.groups[target.values(judged.table) == 1]))
+
+
+def measured(options: argparse.Namespace) -> dict[str, Scores]:
+    """Return all figures, drawing what is not yet in the results."""
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    if not set(SETTINGS) - set(results):
+        return results
+    split = split_of_folder(options.cohort, spatial_size=SIZE)
+    probes, holdout = ConditionProbes(split), split.holdout
+    results[REAL] = probes.figures(holdout.images(), holdout.table, holdout.groups)
+    for name, (scale, rescale) in SETTINGS.items():
+        if name in results:
+            continue
+        start = time.perf_counter()
+        keys = {"guidance_scale": scale, "guidance_rescale": rescale, "replicas": options.replicas}
+        told, images = drawn(bundle_config(options.cohort / "holdout", **keys))
+        results[name] = probes.figures(images, told, np.tile(holdout.groups, options.replicas))
+        print(name, f"{time.perf_counter() - start:.0f} s", results[name], flush=True)
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        options.results.write_text(json.dumps(results, indent=1))
+    return results
+
+
+def picture(cohort: Path) -> Image.Image:
+    """Return two grids, guidance 1 and 4: what each row changes in the first one, the same noise along a column."""
+    grids = []
+    for scale in (1.0, 4.0):
+        images = [
+            drawn(
+                bundle_config(
+                    cohort / "holdout", conditions=TYPICAL | changed, rows=list(range(SHOWN)), guidance_scale=scale
+                )
+            )[1]
+            for changed in SHOWN_CONDITIONS.values()
+        ]
+        captions = [[""] * SHOWN] * (len(images) - 1) + [[f"guidance {scale:.0f}", *[""] * (SHOWN - 1)]]
+        grids.append(grid_of(list(SHOWN_CONDITIONS), images, captions))
+    sheet = Image.new("L", (sum(grid.width for grid in grids), grids[0].height), color=255)
+    for number, grid in enumerate(grids):
+        sheet.paste(grid, (number * grids[0].width, 0))
+    return sheet.quantize(64)
+
+
+def report(results: dict[str, Scores], replicas: int) -> list[str]:
+    """Return the table: a line per condition, a column per kind of images."""
+    shown = [REAL, *(name for name in SETTINGS if name in results)]
+    lines = [
+        f"{SIZE} pixels, 20 network evaluations (40 above guidance 1), {replicas} images for each row of the held-out "
+        "patients. AUC of probes trained on real training patients, for the condition that was asked for; in brackets "
+        f"after its name the held-out patients who have it. Conditions that at least {LEAST_POSITIVE} training "
+        "patients have. Intervals: 95 %, bootstrap over held-out patients.",
+        "",
+        f"| condition | {' | '.join(shown)} |",
+        f"|---|{'---|' * len(shown)}",
+    ]
+    for condition in results[REAL]:
+        lines.append(f"| {condition} | {' | '.join(text_of(results[name][condition], 2) for name in shown)} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, write the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cohort", type=Path, required=True, help="prepared cohort, with train and holdout")
+    parser.add_argument("--replicas", type=int, default=2, help="images for each held-out row")
+    parser.add_argument("--results", type=Path, required=True, help="JSON with all figures so far")
+    parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
+    parser.add_argument("--picture", type=Path, help="PNG to draw")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.picture is not None:
+        picture(options.cohort).save(options.picture, optimize=True)
+    write_section(options.out, "Diffusion: conditions asked for and shown", report(measured(options), options.replicas))
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()
