@@ -12,7 +12,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_hybridsynth.data import CohortError
+from monai_hybridsynth.data import CohortError, ImageFileError
 from monai_hybridsynth.studies.supplementation.study_report import gain_lines
 
 
@@ -143,6 +143,15 @@ def test_bad_settings_are_refused_before_anything_is_trained(make_study, make_co
         make_study().run_cell(99)
     with pytest.raises(ValueError, match="no cell of"):
         make_study().report()
+
+
+def test_an_image_that_cannot_be_read_stops_a_cell_before_its_training(make_study, make_cohorts, folders, tmp_path):
+    folder = shutil.copytree(folders["holdout"], tmp_path / "broken")
+    (folder / "images" / "7.png").write_bytes(b"no picture")
+    study = make_study(make_cohorts(tests={"internal": str(folder)}))
+    study.training.fit = None  # would fail otherwise
+    with pytest.raises(ImageFileError, match="images/7.png"):
+        study.run_cell(0)
 
 
 def make_study_with(make_study, network):

@@ -112,11 +112,10 @@ class SupplementationStudy:
             return self._place(cell)
         phases, counts = self._material(cell)
         validation = self._labelled(self.cohorts.real, np.flatnonzero(self.cohorts.aside))
+        # Read before the training, so that an image that cannot be read stops it.
+        tests = {name: self._labelled(test, np.arange(len(test))) for name, test in self.cohorts.tests.items()}
         trained = self.training.fit(self._built(cell.seed), phases, validation, seed=cell.seed)
-        scores = {
-            name: trained.scores(self._labelled(test, np.arange(len(test))))
-            for name, test in self.cohorts.tests.items()
-        }
+        scores = {name: trained.scores(test) for name, test in tests.items()}
         write_atomically(self._predictions(cell), functools.partial(_save, arrays=scores))
         content = {
             "cell": cell.plain(),
