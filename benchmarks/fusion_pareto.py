@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from fusion_competitors import CONTROLS, OURS
 
 __all__ = ["write_pareto"]
 
 OURS_COLOUR, OTHERS_COLOUR, CONTROL_COLOUR = "#1f5fa8", "#c9772b", "#777777"
-SECONDS = (1, 10, 100)
+# Where the synthesizers that pair lie; those outside are told in words.
+PAIRING, ATTACK, SECONDS = (0.6, 1.35), (0.47, 0.63), (0.1, 200.0)
 
 
 def write_pareto(points: Mapping[tuple[str, str], tuple[Any, Any, float]], path: Path) -> None:
-    """Draw every synthesizer once per decoder.
+    """Draw every synthesizer once per decoder, against the attack and against the time of a fit.
 
     Args:
         points: by name and decoder: the strongest membership attack's AUROC, pairing (both with limits) and the seconds
@@ -30,16 +30,23 @@ def write_pareto(points: Mapping[tuple[str, str], tuple[Any, Any, float]], path:
 
     style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
     mpl.rcParams.update(style | {"svg.fonttype": "none", "svg.hashsalt": "pareto"})
-    figure, axis = plt.subplots(figsize=(8.2, 5.4), layout="constrained")
-    axis.axvline(0.5, color="#999999", linewidth=0.8, linestyle="--")
-    axis.axhline(1.0, color="#999999", linewidth=0.8, linestyle="--")
-    axis.axhline(0.0, color="#dddddd", linewidth=0.8)
+    figure, axes = plt.subplots(1, 2, figsize=(10.2, 4.8), sharey=True, layout="constrained")
     numbers = {name: place + 1 for place, name in enumerate(dict.fromkeys(name for name, _ in points))}
+    outside = []
     for (name, decoder), (attack, link, seconds) in points.items():
-        _draw(axis, numbers[name], _colour(name), decoder, attack, link, seconds)
-    axis.set_xlabel("strongest membership attack, AUROC (0.5: training patients cannot be told from others)")
-    axis.set_ylabel("pairing of image and row (1: as in real patients)")
-    axis.set_title("Better is left and at 1; bars: 95 % over splits", size=9, loc="left")
+        if not (PAIRING[0] < link.value < PAIRING[1] and ATTACK[0] < attack.value < ATTACK[1]):
+            outside.append(f"{name}, {decoder}: attack {attack.value:.2f}, pairing {link.value:.2f}")
+            continue
+        look = numbers[name], _colour(name), decoder == "alphaGAN"
+        _draw(axes[0], look, (attack.value, link.value), _bars(attack), _bars(link))
+        _draw(axes[1], look, (max(seconds, SECONDS[0]), link.value), None, _bars(link))
+    axes[0].axvline(0.5, color="#999999", linewidth=0.8, linestyle="--")
+    axes[0].set(xlim=ATTACK, ylim=PAIRING, ylabel="pairing of image and row (1: as in real patients)")
+    axes[0].set_xlabel("strongest membership attack, AUROC (0.5: guessing)")
+    axes[1].set(xscale="log", xlim=(SECONDS[0] / 1.4, SECONDS[1]), xlabel="processor seconds of a fit")
+    for axis in axes:
+        axis.axhline(1.0, color="#999999", linewidth=0.8, linestyle="--")
+    axes[0].set_title("Better is left and at 1; bars: 95 % over splits", size=9, loc="left")
     names = [
         mpl.lines.Line2D([], [], color=_colour(name), marker="o", linestyle="none", label=f"{number}  {name}")
         for name, number in numbers.items()
@@ -48,46 +55,26 @@ def write_pareto(points: Mapping[tuple[str, str], tuple[Any, Any, float]], path:
         mpl.lines.Line2D([], [], color="#444444", marker="o", linestyle="none", label="alphaGAN decoder"),
         mpl.lines.Line2D([], [], color="#444444", marker="s", mfc="white", linestyle="none", label="PCA decoder"),
     ]
-    sizes = [
-        mpl.lines.Line2D(
-            [], [], color="#bbbbbb", marker="o", ms=np.sqrt(_area(s)), linestyle="none", label=f"fitted in {s} s"
-        )
-        for s in SECONDS
-    ]
-    figure.legend(handles=[*names, *shapes, *sizes], loc="outside right upper", labelspacing=0.8)
+    figure.legend(handles=[*names, *shapes], loc="outside right upper", labelspacing=0.7)
+    figure.supxlabel("Not in the range: " + "; ".join(outside) if outside else "", size=7, wrap=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 
-def _draw(axis: Any, number: int, colour: str, decoder: str, attack: Any, link: Any, seconds: float) -> None:
+def _draw(axis: Any, look: tuple[int, str, bool], place: tuple[float, float], across: Any, up: Any) -> None:
     """Draw one point with its bars and its number."""
-    filled = decoder == "alphaGAN"
-    axis.errorbar(
-        attack.value, link.value, xerr=_bars(attack), yerr=_bars(link), color=colour, linewidth=0.8, alpha=0.5, zorder=1
-    )
-    axis.scatter(
-        attack.value,
-        link.value,
-        s=_area(seconds),
-        marker="o" if filled else "s",
-        facecolor=colour if filled else "white",
-        edgecolor=colour,
-        zorder=2,
-    )
-    text = "white" if filled else colour
-    axis.text(attack.value, link.value, str(number), color=text, ha="center", va="center", size=7, zorder=3)
+    number, colour, filled = look
+    axis.errorbar(*place, xerr=across, yerr=up, color=colour, linewidth=0.8, alpha=0.35, zorder=1)
+    marker, face = ("o", colour) if filled else ("s", "white")
+    axis.scatter(*place, s=95, marker=marker, facecolor=face, edgecolor=colour, alpha=0.9, zorder=2)
+    axis.text(*place, str(number), color="white" if filled else colour, ha="center", va="center", size=7, zorder=3)
 
 
 def _bars(figure: Any) -> list[list[float]] | None:
     if figure.low is None:
         return None
     return [[figure.value - figure.low], [figure.high - figure.value]]
-
-
-def _area(seconds: float) -> float:
-    """Return the area of a point, growing with the logarithm of the time."""
-    return 60 + 70 * float(np.log10(1 + seconds))
 
 
 def _colour(name: str) -> str:
