@@ -1,7 +1,7 @@
 """Synthesizers of hybrid records side by side: pairing, utility, fidelity, privacy and time, each with two decoders.
 
 python benchmarks/fusion_comparison.py --data ../shared/data --pool POOL --results checkpoints/fusion_comparison.json \
-    --out benchmarks/RESULTS.md --plot bundles/.../docs/pareto.svg
+    --out benchmarks/RESULTS.md --plot bundles/.../docs/pareto.png
 
 Cells are (cohort, decoder, split, seed, synthesizer), each written to ``--results`` as soon as it is there; the same
 command goes on where it stopped. The order is such that an interrupted run is still balanced, and ``--core-minutes``

@@ -101,26 +101,26 @@ def report(results: dict[str, Any]) -> list[str]:
         f"{size['rows']} rows of {size['columns']} columns, {size['clinical']} of them clinical; "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads.",
         "",
-        "| fit | processor s | s | times faster than CTGAN paper |",
-        "|---|---|---|---|",
+        "| fit | processor s | times faster than CTGAN paper |",
+        "|---|---|---|",
     ]
     for name, found in known.items():
         ratio = f"{peer['cpu'] / found['cpu']:.0f}" if peer else ""
-        lines.append(f"| {name} | {found['cpu']:.2f} | {found['wall']:.2f} | {ratio} |")
+        lines.append(f"| {name} | {found['cpu']:.2f} | {ratio} |")
     lines += [
         "",
         f"Rows and latents drawn in blocks of {BLOCK}, as cohorts are written (a finished block is forgotten), or in "
         "one call, which returns one frame; memory is what drawing needs beyond the loaded synthesizer.",
         "",
-        "| synthesizer | how | records | processor s | s | memory, MB | of it the frame, MB |",
-        "|---|---|---|---|---|---|---|",
+        "| synthesizer | how | records | processor s | memory, MB | of it the frame, MB |",
+        "|---|---|---|---|---|---|",
     ]
     for name in SAMPLED:
         for mode in MODES:
             for count in COUNTS:
                 found = results.get(f"draw {name} {mode} {count}")
                 if found:
-                    numbers = f"{found['cpu']:.1f} | {found['wall']:.1f} | {found['memory']:.0f} | {found['frame']:.0f}"
+                    numbers = f"{found['cpu']:.1f} | {found['memory']:.0f} | {found['frame']:.0f}"
                     lines.append(f"| {name} | {mode} | {count:,} | {numbers} |")
     return lines
 
