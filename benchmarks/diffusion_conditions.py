@@ -28,7 +28,13 @@ from results_file import write_section
 
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
 from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties
-from monai_hybridsynth.metrics import bootstrap_weights, interval, record_weights, weighted_auroc
+from monai_hybridsynth.metrics import (
+    bootstrap_estimate,
+    bootstrap_weights,
+    interval,
+    record_weights,
+    weighted_auroc,
+)
 
 COLUMNS = ("View Position", "Patient Gender", "Finding_Labels")
 SETTINGS = {  # guidance scale and rescale
@@ -39,8 +45,9 @@ SETTINGS = {  # guidance scale and rescale
     "guidance 4, rescale 0.7": (4.0, 0.7),
 }
 REAL = "real images (ceiling)"
-LEAST_POSITIVE, REPLICATES, SIZE = 20, 1000, 32
+LEAST_POSITIVE, REPLICATES, SIZE, PAIRS = 20, 1000, 32, 30
 TYPICAL = {"Patient Age": 50, "Patient Gender": "M", "View Position": "PA", "Finding_Labels": "No Finding"}
+EQUAL = ("guidance 1", "guidance 4")
 SHOWN_CONDITIONS = {
     "PA, male": {},
     "AP": {"View Position": "AP"},
@@ -106,18 +113,37 @@ def measured(options: argparse.Namespace) -> dict[str, Scores]:
     return results
 
 
+def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None:
+    """Add the AUC of each condition shown, between images that differ in that condition alone, and the same noise."""
+    probes = ConditionProbes(split_of_folder(cohort, spatial_size=SIZE))
+    labels = [str(target.label) for target in probes.targets]
+    noises = np.tile(np.arange(PAIRS), 2)
+    for name in EQUAL:
+        parts = [shown(cohort, changed, SETTINGS[name][0], PAIRS) for changed in SHOWN_CONDITIONS.values()]
+        images = torch.cat([images for _, images in parts])
+        with torch.no_grad():
+            scores = probes.probe.predict(probes.split.embeddings[""](images).double().numpy())
+        for place, changed in list(enumerate(SHOWN_CONDITIONS.values()))[1:]:
+            label = next(iter(changed.values()))
+            score = scores[:, labels.index(label)].reshape(len(parts), PAIRS)
+            pair = np.concatenate([score[0], score[place]])
+            auroc = partial(weighted_auroc, pair, np.repeat([0.0, 1.0], PAIRS))
+            found = bootstrap_estimate(auroc, noises, seed=0, num_replicates=REPLICATES, bounds=(0.0, 1.0))
+            results.setdefault(f"equal, {name}", {})[label] = [found.value, found.low, found.high]
+    path.write_text(json.dumps(results, indent=1))
+
+
+def shown(cohort: Path, changed: dict[str, str], scale: float, count: int) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Draw a typical row with some columns changed, from ``count`` noises that are the same whatever is changed."""
+    keys = {"conditions": TYPICAL | changed, "rows": list(range(count)), "guidance_scale": scale}
+    return drawn(bundle_config(cohort / "holdout", **keys))
+
+
 def picture(cohort: Path) -> Image.Image:
     """Return two grids, guidance 1 and 4: what each row changes in the first one, the same noise along a column."""
     grids = []
     for scale in (1.0, 4.0):
-        images = [
-            drawn(
-                bundle_config(
-                    cohort / "holdout", conditions=TYPICAL | changed, rows=list(range(SHOWN)), guidance_scale=scale
-                )
-            )[1]
-            for changed in SHOWN_CONDITIONS.values()
-        ]
+        images = [shown(cohort, changed, scale, SHOWN)[1] for changed in SHOWN_CONDITIONS.values()]
         captions = [[""] * SHOWN] * (len(images) - 1) + [[f"guidance {scale:.0f}", *[""] * (SHOWN - 1)]]
         grids.append(grid_of(list(SHOWN_CONDITIONS), images, captions))
     sheet = Image.new("L", (sum(grid.width for grid in grids), grids[0].height), color=255)
@@ -140,6 +166,17 @@ def report(results: dict[str, Scores], replicas: int) -> list[str]:
     ]
     for condition in results[REAL]:
         lines.append(f"| {condition} | {' | '.join(text_of(results[name][condition], 2) for name in shown)} |")
+    if f"equal, {EQUAL[0]}" in results:
+        lines += [
+            "",
+            f"All else equal: {PAIRS} images of a man of 50, view PA, no finding, and as many from the same noise with "
+            "one condition changed. AUC of the same probes between the two; intervals over noises.",
+            "",
+            f"| changed to | {' | '.join(EQUAL)} |",
+            f"|---|{'---|' * len(EQUAL)}",
+        ]
+        for label in results[f"equal, {EQUAL[0]}"]:
+            lines.append(f"| {label} | {' | '.join(text_of(results[f'equal, {name}'][label], 2) for name in EQUAL)} |")
     return lines
 
 
@@ -155,7 +192,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.picture is not None:
         picture(options.cohort).save(options.picture, optimize=True)
-    write_section(options.out, "Diffusion: conditions asked for and shown", report(measured(options), options.replicas))
+    results = measured(options)
+    if f"equal, {EQUAL[-1]}" not in results:
+        all_else_equal(options.cohort, results, options.results)
+    write_section(options.out, "Diffusion: conditions asked for and shown", report(results, options.replicas))
 
 
 if __name__ == "__main__":
