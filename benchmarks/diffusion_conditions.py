@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from conditional_sampling import SHOWN, grid_of, text_of
+from conditional_sampling import SHOWN, grid_of, resampled, text_of
 from diffusion_bundle import bundle_config, drawn
 from fusion_cohorts import Split, split_of_folder
 from PIL import Image
@@ -28,13 +28,7 @@ from results_file import write_section
 
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
 from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties
-from monai_hybridsynth.metrics import (
-    bootstrap_estimate,
-    bootstrap_weights,
-    interval,
-    record_weights,
-    weighted_auroc,
-)
+from monai_hybridsynth.metrics import bootstrap_weights, interval, record_weights, weighted_auroc
 
 COLUMNS = ("View Position", "Patient Gender", "Finding_Labels")
 SETTINGS = {  # guidance scale and rescale
@@ -128,8 +122,7 @@ def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None
             score = scores[:, labels.index(label)].reshape(len(parts), PAIRS)
             pair = np.concatenate([score[0], score[place]])
             auroc = partial(weighted_auroc, pair, np.repeat([0.0, 1.0], PAIRS))
-            found = bootstrap_estimate(auroc, noises, seed=0, num_replicates=REPLICATES, bounds=(0.0, 1.0))
-            results.setdefault(f"equal, {name}", {})[label] = [found.value, found.low, found.high]
+            results.setdefault(f"equal, {name}", {})[label] = resampled(auroc, noises)
     path.write_text(json.dumps(results, indent=1))
 
 
