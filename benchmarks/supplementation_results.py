@@ -140,13 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--title", required=True)
-    parser.add_argument("--note", action="append", default=[], help="a paragraph to add; repeatable")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     results = json.loads((options.study / "results.json").read_text())
-    notes = [line for note in options.note for line in ("", note)]
-    write_section(options.out, options.title, [*facts(results), *table(results), *cost_table(results), *notes])
+    write_section(options.out, options.title, [*facts(results), *table(results), *cost_table(results)])
     if options.plot:
         draw(results, options.plot)
 
