@@ -136,7 +136,7 @@ def plot(results: dict[str, Row], path: Path) -> None:
     value, low, high = results[FLOOR]["distance"]
     axes.axhspan(low, high, color="#bbbbbb", alpha=0.5, label="real images of held-out patients")
     axes.axhline(value, color="#777777", linewidth=1)
-    axes.set(xscale="log", yscale="symlog", xlabel="network evaluations", ylabel=f"kernel distance x {SCALE:.0f}")
+    axes.set(xscale="log", xlabel="network evaluations", ylabel=f"kernel distance x {SCALE:.0f}")
     axes.set_xticks(EVALUATIONS, [str(count) for count in EVALUATIONS])
     axes.minorticks_off()
     axes.legend(fontsize=7)
