@@ -80,7 +80,7 @@ def test_train_then_inference_writes_a_synthetic_cohort(bundle, small, tmp_path,
     manifest = json.loads((tmp_path / "out" / "synthetic" / "manifest.json").read_text())
     assert {"column": "patient_id", "role": "group"} in manifest["exclusions"]
     assert manifest["bundle"]["name"] == "hybrid_record_synthesis"
-    assert manifest["bundle"]["version"] == "0.1.0"
+    assert manifest["bundle"]["version"] == "0.2.0"
     assert manifest["generator"]["sha256"] == digest_network(generator)
     assert manifest["artifact"]["sha256"] == digest_folder(tmp_path / "out" / "synthesizer")
 
