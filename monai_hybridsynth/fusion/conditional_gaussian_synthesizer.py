@@ -16,6 +16,7 @@ from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outl
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
+from monai_hybridsynth.fusion.underlying_columns import column_parts
 from monai_hybridsynth.fusion.underlying_table import read_underlying, underlying_columns
 from monai_hybridsynth.transforms.published_statistics import patient_weights
 
@@ -195,20 +196,16 @@ class ConditionalGaussianSynthesizer:
         part = GaussianCopula(self.copula_.mean[:size], self.copula_.covariance[:size, :size])
         noise = np.random.default_rng(0).standard_normal((CALIBRATION_ROWS, size))
         drawn = part.mean + noise @ part.root().T
-        start = 0
-        for column in self.columns_:
-            column.calibrate(drawn[:, start : start + column.size])
-            start += column.size
+        for column, variables in column_parts(self.columns_, drawn):
+            column.calibrate(variables)
 
     def _records(self, drawn: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         """Return records from underlying variables ``(rows, clinical variables + scores)``."""
         flat: dict[str, np.ndarray] = {}
-        start = 0
-        for column in self.columns_:
-            flat |= column.decode(drawn[:, start : start + column.size])
-            start += column.size
+        for column, variables in column_parts(self.columns_, drawn):
+            flat |= column.decode(variables)
         names = [part.name for part in self.layout_.encoder.flat_columns]
         latents = np.zeros((len(drawn), 0))
         if self.whitening_ is not None:
-            latents = self.whitening_.inverse(drawn[:, start:], rng)
+            latents = self.whitening_.inverse(drawn[:, sum(column.size for column in self.columns_) :], rng)
         return self.layout_.join(pd.DataFrame({name: flat[name] for name in names}, index=range(len(drawn))), latents)

@@ -8,7 +8,7 @@ import numpy as np
 
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula
 from monai_hybridsynth.fusion.score_regression import expected_values
-from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn
+from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, column_parts
 
 __all__ = ["ImageGivenRow"]
 
@@ -62,10 +62,8 @@ class ImageGivenRow:
 
     def _said(self, clinical: np.ndarray) -> np.ndarray:
         """Return what rows say of each variable, ``(rows, variables)``."""
-        parts, start = [np.zeros((len(clinical), 0))], 0
-        for column in self.columns:
-            part = clinical[:, start : start + column.size]
-            region = column.region(column.decode(part), fitting=True)
+        parts = [np.zeros((len(clinical), 0))]
+        for column, variables in column_parts(self.columns, clinical):
+            region = column.region(column.decode(variables), fitting=True)
             parts.append(expected_values(region.lower, region.upper))
-            start += column.size
         return np.concatenate(parts, axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "UnderlyingLabels",
     "UnderlyingNumber",
     "UnderlyingSteps",
+    "column_parts",
     "normal_score",
 ]
 
@@ -306,6 +307,16 @@ class UnderlyingLabels(UnderlyingColumn):
         if self.gap:
             hits[z[:, 0] > self.thresholds[0]] = False
         return hits
+
+
+def column_parts(
+    columns: Sequence[UnderlyingColumn], drawn: np.ndarray
+) -> Iterator[tuple[UnderlyingColumn, np.ndarray]]:
+    """Yield every column with its variables, of ``(rows, variables of all columns, perhaps more)``."""
+    start = 0
+    for column in columns:
+        yield column, drawn[:, start : start + column.size]
+        start += column.size
 
 
 def normal_score(share: Any) -> np.ndarray:
