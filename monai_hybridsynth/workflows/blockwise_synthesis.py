@@ -17,7 +17,7 @@ import pandas as pd
 
 from monai_hybridsynth.data import CohortWriter, RecordSchema
 
-from .encode_cohort import save_array, write_atomically
+from .encode_cohort import save_array, save_text, write_atomically
 from .process_rank import barrier, gather_objects, process_rank, world_size
 
 __all__ = ["BlockwiseSynthesis", "package_versions"]
@@ -101,7 +101,7 @@ class BlockwiseSynthesis(ABC):
             count = min(self.block_size, len(self.dataset) - starts[number])
             rows = records.iloc[:count]
             write_atomically(partial / f"{number}.parquet", functools.partial(rows.to_parquet, index=False))
-            write_atomically(partial / f"{number}.json", functools.partial(_write_text, text=json.dumps(note)))
+            save_text(partial / f"{number}.json", json.dumps(note))
             # The images come last: a block without them counts as missing.
             save_array(partial / f"{number}.npy", images[:count])
             logger.info("drew records %d to %d of %d", starts[number] + 1, starts[number] + count, len(self.dataset))
@@ -168,11 +168,7 @@ def _start_partial(partial: Path, request: str) -> None:
     if partial.is_dir() and not (marker.is_file() and marker.read_text(encoding="utf-8") == request):
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    write_atomically(marker, functools.partial(_write_text, text=request))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    save_text(marker, request)
 
 
 def _partners(count: int, seed: int) -> np.ndarray:

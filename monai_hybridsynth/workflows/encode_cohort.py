@@ -170,6 +170,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     part.replace(path)
 
 
+def save_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
 def save_array(path: Path, array: np.ndarray) -> None:
     """Write an array as ``.npy``, whole or not at all."""
 

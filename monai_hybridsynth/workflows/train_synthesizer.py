@@ -15,7 +15,7 @@ from torch import nn
 from monai_hybridsynth.data import RecordSchema, digest_folder, digest_settings, digest_sources
 from monai_hybridsynth.fusion import RecordSynthesizer
 
-from .encode_cohort import CohortImages, encode_images, join_latents, write_atomically
+from .encode_cohort import CohortImages, encode_images, join_latents, save_text
 from .process_rank import barrier, process_rank
 from .public_encoder import images_seen
 from .published_schema import published_schema, set_aside
@@ -119,8 +119,7 @@ class SynthesizerTraining:
             self.synthesizer.privacy_["encoder"] = compared  # type: ignore[attr-defined]
         self._replace_artifact(table, schema)
         if note is not None:
-            text = json.dumps({"request": request, "artifact": digest_folder(self.artifact_dir)})
-            write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
+            save_text(note, json.dumps({"request": request, "artifact": digest_folder(self.artifact_dir)}))
         logger.info("fitted %s on %d records into %s", type(self.synthesizer).__name__, len(table), self.artifact_dir)
 
     def _compare_with_pool(self) -> str | None:

@@ -32,7 +32,7 @@ from monai_hybridsynth.evaluation.report.utility_figures import utility_figures
 from monai_hybridsynth.evaluation.thresholds import Thresholds
 from monai_hybridsynth.evaluation.verdict import Check, Verdict, family_verdicts
 
-__all__ = ["write_report"]
+__all__ = ["page_templates", "script_json", "write_report"]
 
 NUM_PICTURES = 12
 NUM_OCCLUSIONS = 8
@@ -91,7 +91,7 @@ def write_report(
     figures = _figures(train, synthetic, metrics, drawings)
     page = folder / "index.html"
     content = (
-        _environment()
+        page_templates()
         .get_template("report.html.j2")
         .render(
             train=train,
@@ -104,8 +104,8 @@ def write_report(
             changed_limits=_changed(limits),
             galleries=_galleries(folder, train, holdout, synthetic, drawings, seed=seed),
             figures=figures,
-            figures_json=_script_json({one.id: one.plain() for group in figures.values() for one in group}),
-            metrics_json=_script_json(metric_rows(metrics)),
+            figures_json=script_json({one.id: one.plain() for group in figures.values() for one in group}),
+            metrics_json=script_json(metric_rows(metrics)),
             num_metrics=len(metrics),
             cards=cards,
             card_files=_write_cards(folder, cards),
@@ -125,12 +125,16 @@ def write_report(
     return page
 
 
-def _environment() -> Any:
-    """Return the templates with their filters; a name that a template misspells is an error."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+def page_templates(*packages: str) -> Any:
+    """Return the report's templates with their filters; a name that a template misspells is an error.
+
+    Args:
+        packages: whose templates are found before the report's own.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("monai_hybridsynth.evaluation"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "monai_hybridsynth.evaluation")]),
         autoescape=select_autoescape(["html.j2"], default_for_string=True),
         undefined=StrictUndefined,
     )
@@ -143,14 +147,14 @@ def _markdown_cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def _script_json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """Return JSON for a script element: "<" would end it early if a column's name held a closing tag."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _write_cards(folder: Path, cards: Mapping[str, Any]) -> dict[str, str]:
     """Write one Markdown card per cohort and return their file names."""
-    template = _environment().get_template("data_card.md.j2")
+    template = page_templates().get_template("data_card.md.j2")
     files = {}
     for order, (name, sections) in enumerate(cards.items()):
         files[name] = "data_card.md" if len(cards) == 1 else f"data_card_{order + 1}.md"

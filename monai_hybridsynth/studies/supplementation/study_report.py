@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_hybridsynth.evaluation.report.metric_table import number_text
+from monai_hybridsynth.evaluation.report.report_page import page_templates, script_json
 from monai_hybridsynth.studies.supplementation.study_figures import study_figures
-from monai_hybridsynth.workflows.encode_cohort import write_atomically
+from monai_hybridsynth.workflows.encode_cohort import save_text
 
 __all__ = ["gain_lines", "write_study_report"]
 
@@ -30,9 +29,10 @@ def write_study_report(out: str | Path, results: Mapping[str, Any]) -> Path:
     out = Path(out)
     figures = study_figures(results)
     drawn = {one.id: one.plain() for group in figures.values() for one in group}
-    environment = _environment()
+    environment = page_templates("monai_hybridsynth.studies")
+    environment.filters.update(interval=_interval, flops=_flops)
     page = environment.get_template("supplementation.html.j2").render(
-        results=results, figures=figures, figures_json=_script_json(drawn), lines=gain_lines(results)
+        results=results, figures=figures, figures_json=script_json(drawn), lines=gain_lines(results)
     )
     card = environment.get_template("supplementation_card.md.j2").render(results=results, lines=gain_lines(results))
     content = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
@@ -42,7 +42,7 @@ def write_study_report(out: str | Path, results: Mapping[str, Any]) -> Path:
         "report/data_card.md": card,
         "report/plotly.min.js": get_plotlyjs(),
     }.items():
-        write_atomically(out / place, functools.partial(_write, text=text))
+        save_text(out / place, text)
     return out / "report" / "index.html"
 
 
@@ -74,20 +74,6 @@ def _key(record: Mapping[str, Any]) -> tuple:
     return tuple(record[name] for name in ("arm", "real_percent", "percent", "test"))
 
 
-def _environment() -> Any:
-    """Return this layer's templates with the style sheet, macros and scripts of the evaluation's report."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    packages = ("monai_hybridsynth.studies", "monai_hybridsynth.evaluation")
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
-        autoescape=select_autoescape(["html.j2"], default_for_string=True),
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(number=number_text, interval=_interval, flops=_flops)
-    return environment
-
-
 def _interval(record: Mapping[str, Any] | None, *, signed: bool = False) -> str:
     """Return ``.812 [.790, .835]``."""
     if record is None:
@@ -99,12 +85,3 @@ def _interval(record: Mapping[str, Any] | None, *, signed: bool = False) -> str:
 
 def _flops(value: float | None) -> str:
     return "–" if value is None else f"{value / 1e12:.3g}"
-
-
-def _script_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Return JSON for a script element, which a "<" could end early."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _write(path: Path, *, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -26,7 +26,7 @@ from monai_hybridsynth.studies.supplementation.study_records import StudyRecords
 from monai_hybridsynth.studies.supplementation.study_report import write_study_report
 from monai_hybridsynth.studies.supplementation.study_results import study_results
 from monai_hybridsynth.studies.supplementation.study_scores import StudyScores
-from monai_hybridsynth.workflows.encode_cohort import write_atomically
+from monai_hybridsynth.workflows.encode_cohort import save_text, write_atomically
 
 __all__ = ["SupplementationStudy"]
 
@@ -123,8 +123,7 @@ class SupplementationStudy:
             "records": counts,
             "training": self._account(trained),
         }
-        text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(self._place(cell), lambda path: path.write_text(text + "\n", encoding="utf-8"))
+        save_text(self._place(cell), json.dumps(content, indent=1, allow_nan=False) + "\n")
         logger.info("cell %d of %d: %s", number + 1, len(self.cells), cell.name)
         return self._place(cell)
 
