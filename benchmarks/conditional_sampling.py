@@ -216,6 +216,11 @@ def picture(options: argparse.Namespace) -> Image.Image:
             captions = [[f"{ratio:.2f}" for ratio in measure_images(images.numpy())[RATIO]] for images in drawn]
         labels = [f"ratio {values[0]:.2f}" if cohort == "phantom" else ", ".join(map(str, values)) for values in asked]
         grids.append(grid_of(labels, drawn, captions))
+    return side_by_side(grids)
+
+
+def side_by_side(grids: Sequence[Image.Image]) -> Image.Image:
+    """Return grids of one size in one picture."""
     sheet = Image.new("L", (sum(grid.width for grid in grids), grids[0].height), color=255)
     for number, grid in enumerate(grids):
         sheet.paste(grid, (number * grids[0].width, 0))

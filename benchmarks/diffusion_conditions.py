@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from conditional_sampling import SHOWN, grid_of, resampled, text_of
+from conditional_sampling import SHOWN, grid_of, resampled, side_by_side, text_of
 from diffusion_bundle import bundle_config, drawn
 from fusion_cohorts import Split, split_of_folder
 from PIL import Image
@@ -139,10 +139,7 @@ def picture(cohort: Path) -> Image.Image:
         images = [shown(cohort, changed, scale, SHOWN)[1] for changed in SHOWN_CONDITIONS.values()]
         captions = [[""] * SHOWN] * (len(images) - 1) + [[f"guidance {scale:.0f}", *[""] * (SHOWN - 1)]]
         grids.append(grid_of(list(SHOWN_CONDITIONS), images, captions))
-    sheet = Image.new("L", (sum(grid.width for grid in grids), grids[0].height), color=255)
-    for number, grid in enumerate(grids):
-        sheet.paste(grid, (number * grids[0].width, 0))
-    return sheet.quantize(64)
+    return side_by_side(grids)
 
 
 def report(results: dict[str, Scores], replicas: int) -> list[str]:
