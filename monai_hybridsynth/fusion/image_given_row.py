@@ -13,6 +13,8 @@ from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, column
 __all__ = ["ImageGivenRow"]
 
 ROWS = 20_000
+# With fewer, to take away the covariance of noise would leave all rows at one distance from their mean.
+ROWS_PER_ENTRY = 1.5
 RIDGE = 1e-3
 MOST_EXPLAINED = 0.9
 
@@ -56,9 +58,14 @@ class ImageGivenRow:
         self.slopes = gain * slopes
 
     def draw(self, clinical: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return scores ``(rows, scores)`` for underlying clinical variables ``(rows, variables)``."""
-        mean = (self._said(clinical) - self.centre) @ self.slopes.T
-        return mean + rng.standard_normal(mean.shape) @ self.root.T
+        """Return scores ``(rows, scores)`` for underlying clinical variables ``(rows, variables)``.
+
+        Of records drawn together the noise has the moments that it has in the model (quadratic resampling, Barraquand
+        1995): it is unrelated to what the rows say, and its entries to one another. So a cohort links image and row as
+        the model does, and not by chance more or less.
+        """
+        said = self._said(clinical) - self.centre
+        return said @ self.slopes.T + _matched_noise(said, len(self.root), rng) @ self.root.T
 
     def _said(self, clinical: np.ndarray) -> np.ndarray:
         """Return what rows say of each variable, ``(rows, variables)``."""
@@ -67,3 +74,21 @@ class ImageGivenRow:
             region = column.region(column.decode(variables), fitting=True)
             parts.append(expected_values(region.lower, region.upper))
         return np.concatenate(parts, axis=1)
+
+
+def _matched_noise(said: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return noise ``(rows, size)``, each entry from N(0, 1), with a flat regression on rows ``(rows, variables)``.
+
+    The regression of independent noise is taken away and, where there are rows enough, its covariance. What is left in
+    row ``i`` has the variance ``1 - h_i`` with the leverage ``h_i``; independent noise of variance ``h_i`` makes up for
+    it, so that a row that alone has a rare value, of leverage 1, keeps all its noise.
+    """
+    noise, more = rng.standard_normal((2, len(said), size))
+    axes, strength, _ = np.linalg.svd(np.column_stack([np.ones(len(said)), said]), full_matrices=False)
+    axes = axes[:, strength > 1e-9 * strength.max(initial=0.0)]
+    leverage = np.minimum((axes**2).sum(axis=1, keepdims=True), 1.0)
+    noise -= axes @ (axes.T @ noise)
+    freedom = len(noise) - axes.shape[1]
+    if freedom >= ROWS_PER_ENTRY * size:
+        noise = np.linalg.solve(np.linalg.cholesky(noise.T @ noise / freedom), noise.T).T
+    return noise + np.sqrt(leverage) * more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from .record_requests import RecordRequests
 
 __all__ = ["CohortSynthesis", "stated_privacy", "synthesise_cohort"]
 
+# Images of a forward pass; the fastest on one core.
+DECODED = 64
 _PACKAGES = ("monai-hybridsynth", "monai", "torch", "ctgan", "pandas", "numpy", "safetensors")
 
 
@@ -45,7 +48,7 @@ def synthesise_cohort(
     balance: str | None = None,
     seed: int,
     unpaired: bool = False,
-    block_size: int = 256,
+    block_size: int = 1024,
     inferer: Callable[..., Any] | None = None,
     device: str | torch.device = "cpu",
     provenance: Mapping[str, Any] | None = None,
@@ -67,8 +70,8 @@ def synthesise_cohort(
         balance: a column of which all categories shall be as frequent, see `RecordRequests`.
         seed: of the whole cohort; its first records do not depend on ``num_records``.
         unpaired: break the pairing: every row gets the image of another record, as in the benchmark of Kikuchi 2023.
-        block_size: records drawn and decoded at a time. Memory grows with it, not with ``num_records``; it belongs to
-            the seed, since every block has its own.
+        block_size: records drawn at a time. Memory grows with it, not with ``num_records``; it belongs to the seed,
+            since every block has its own, and its records are drawn together (see `ImageGivenRow`).
         inferer: MONAI inferer called as ``inferer(latents, generator)``; `SimpleInferer` unless given.
         device: where the generator runs.
         provenance: names, versions and digests that the manifest repeats, e.g. of the bundle.
@@ -115,7 +118,7 @@ class CohortSynthesis(BlockwiseSynthesis):
         *,
         seed: int,
         unpaired: bool = False,
-        block_size: int = 256,
+        block_size: int = 1024,
         inferer: Callable[..., Any] | None = None,
         device: str | torch.device = "cpu",
         provenance: Mapping[str, Any] | None = None,
@@ -137,27 +140,31 @@ class CohortSynthesis(BlockwiseSynthesis):
         return super().run()
 
     def draw_block(self, number: int) -> tuple[pd.DataFrame, np.ndarray, int]:
-        """Return clinical columns, uint8 images ``(block_size, C, S, S)`` and the number of rejections of a block.
+        """Return clinical columns, uint8 images ``(N, C, S, S)`` and the number of rejections of a block.
 
-        A block is always drawn whole, also where fewer records are wanted: so it does not depend on their number.
+        Rows and latents of a block are always drawn whole, also where fewer records are wanted: so they do not depend
+        on their number. Only the images of wanted records are decoded, and those that share a forward pass with them.
         """
         if self._synthesizer is None:
             self._synthesizer = load_synthesizer(self.artifact)
         synthesizer, generator = self._synthesizer, self.generator.to(self.device)
         conditions = self.dataset.block(number * self.block_size, self.block_size)
+        wanted = len(self.dataset) - number * self.block_size
+        count = min(self.block_size, math.ceil(wanted / DECODED) * DECODED)
 
         def draw(positions: np.ndarray, attempt: int) -> tuple[pd.DataFrame, np.ndarray]:
+            whole = np.arange(self.block_size) if attempt == 0 else positions
             fixed = conditions
             if isinstance(conditions, pd.DataFrame):
-                fixed = conditions.iloc[positions].reset_index(drop=True)
+                fixed = conditions.iloc[whole].reset_index(drop=True)
             entropy = [self.seed, number, attempt] if attempt else [self.seed, number]
             seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-            return self._decoded(self.dataset.draw(synthesizer, len(positions), conditions=fixed, seed=seed), generator)
+            records = self.dataset.draw(synthesizer, len(whole), conditions=fixed, seed=seed)
+            return self._decoded(records.iloc[: len(positions)], generator)
 
         if self.copy_filter is None:
-            return *draw(np.arange(self.block_size), 0), 0
-        records, images, rejected = self.copy_filter.without_copies(draw, self.block_size)
-        wanted = len(self.dataset) - number * self.block_size
+            return *draw(np.arange(count), 0), 0
+        records, images, rejected = self.copy_filter.without_copies(draw, count)
         return records, images, int(rejected[:wanted].sum())
 
     def _decoded(self, records: pd.DataFrame, generator: nn.Module) -> tuple[pd.DataFrame, np.ndarray]:
@@ -165,15 +172,20 @@ class CohortSynthesis(BlockwiseSynthesis):
         names = latent_columns(records)
         if not names:
             raise ValueError("the records have no latent columns; fit the synthesizer on a latent table.")
-        latents = torch.from_numpy(np.array(records[names], dtype=np.float32)).to(self.device)
+        latents = torch.from_numpy(np.array(records[names], dtype=np.float32))
         with eval_mode(generator):
-            images = self.inferer(latents, generator).float().cpu()
+            parts = [self._images(part.to(self.device), generator) for part in latents.split(DECODED)]
+        return records.drop(columns=names), np.concatenate(parts)
+
+    def _images(self, latents: torch.Tensor, generator: nn.Module) -> np.ndarray:
+        """Return uint8 images ``(B, C, S, S)`` of latents ``(B, latent_dim)``."""
+        images = self.inferer(latents, generator).float().cpu()
         if images.ndim != 4 or len(images) != len(latents) or not torch.isfinite(images).all():
             raise ValueError(
                 f"the generator gave shape {tuple(images.shape)} for {len(latents)} records, or values that are not "
                 "finite; it must return images (B, C, S, S) in [-1, 1]."
             )
-        return records.drop(columns=names), as_pixels(images)
+        return as_pixels(images)
 
     def closing(self, notes: list[int]) -> dict[str, Any]:
         """Return what the manifest says of the copy filter, None without one."""

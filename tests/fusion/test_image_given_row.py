@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kstest
 
 from monai_hybridsynth.data import infer_schema
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula
-from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
+from monai_hybridsynth.fusion.image_given_row import ImageGivenRow, _matched_noise
 from monai_hybridsynth.fusion.underlying_columns import UnderlyingSteps
 
 SHIFT = {"none": 0.0, "left": -3.0, "right": 3.0}
@@ -59,3 +60,32 @@ def test_a_gain_moves_the_means_and_leaves_the_spread():
 def test_a_link_stronger_than_all_variance_is_reduced():
     scores = _binary(2.0, 1.0).draw(np.random.default_rng(0).normal(size=(20_000, 1)), np.random.default_rng(1))
     assert scores.var() == pytest.approx(1.0, abs=0.03)
+
+
+def test_images_of_a_cohort_are_related_to_its_rows_by_the_links_alone():
+    z = np.random.default_rng(0).normal(size=(400, 1))
+    scores = _binary(0.6, 1.0).draw(z, np.random.default_rng(1))[:, 0]
+    half = np.sqrt(2 / np.pi)
+    said = np.where(z[:, 0] > 0, half, -half)
+    slope = np.cov(said, scores)[0, 1] / said.var(ddof=1)
+    assert slope == pytest.approx(0.6, abs=0.01), "independent noise: standard error .05"
+
+
+@pytest.mark.parametrize("rows", [1, 6, 40, 400])
+def test_every_record_alone_is_a_draw_of_the_model(rows):
+    # One row of a kind: matched noise without compensation would leave it none.
+    z = np.where(np.arange(rows) == 0, 1.0, -1.0)[:, None]
+    image, rng = _binary(0.6, 1.0), np.random.default_rng(1)
+    first = np.array([image.draw(z, rng)[0, 0] for _ in range(4000)])
+    half = np.sqrt(2 / np.pi)
+    assert first.mean() == pytest.approx(0.6 * half, abs=0.06)
+    assert first.var() == pytest.approx(1 - 0.36 * half**2, abs=0.08)
+    assert kstest((first - first.mean()) / first.std(), "norm").pvalue > 1e-3
+
+
+def test_noise_is_drawn_with_the_moments_of_the_model():
+    said = np.random.default_rng(0).normal(size=(256, 5))
+    noise = _matched_noise(said, 100, np.random.default_rng(1))
+    alone = np.random.default_rng(1).normal(size=(256, 100))
+    assert np.abs(said.T @ noise / 256).max() < 0.25 * np.abs(said.T @ alone / 256).max()
+    assert np.linalg.norm(np.cov(noise.T) - np.eye(100)) < 0.25 * np.linalg.norm(np.cov(alone.T) - np.eye(100))
