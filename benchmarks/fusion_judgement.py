@@ -42,7 +42,7 @@ from monai_hybridsynth.metrics import (
     weighted_order_score,
 )
 
-__all__ = ["inner_score", "judge"]
+__all__ = ["inner_score", "judge", "random_holdouts"]
 
 VOLUME = 5
 # The fastest on one core.
@@ -130,6 +130,29 @@ def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: in
     excess = max(exact[0] - exact[3], 0.0)
     found = {"forward": both[0], "reverse": both[1], "shape": shape, "exact rows above holdout": excess}
     return {name: round(value, 3) for name, value in {"score": sum(both) / 2 + shape - excess, **found}.items()}
+
+
+def random_holdouts(split: Split, *, count: int, seed: int) -> list[list[float]]:
+    """Return column shapes and pair trends of held-out patients against the others, drawn at random ``count`` times.
+
+    The splits themselves are stratified, so that their held-out patients resemble the others more than chance does.
+    """
+    cohort = split.train.cohort
+    table = pd.concat([split.train.cohort.table, split.holdout.cohort.table], ignore_index=True)
+    groups = np.concatenate([split.train.groups, split.holdout.groups])
+    patients, rng = np.unique(groups), np.random.default_rng(seed)
+
+    def side(role: str, rows: np.ndarray) -> JudgedCohort:
+        part = replace(cohort, table=table[rows].reset_index(drop=True), image_paths=[Path()] * int(rows.sum()))
+        return JudgedCohort(role, role, part, np.zeros((int(rows.sum()), 1)), groups[rows])
+
+    found = []
+    for _ in range(count):
+        held = np.isin(groups, rng.permutation(patients)[: split.holdout.num_groups])
+        train, others = side("train", ~held), side("holdout", held)
+        figures = _chosen(table_fidelity(train, others, others, seed=seed).metrics, _fidelity_key)
+        found.append([figures["column_shape"][0], figures["pair_trend"][0]])
+    return found
 
 
 class _Clock:
