@@ -220,17 +220,20 @@ def picture(options: argparse.Namespace) -> Image.Image:
 
 
 def side_by_side(grids: Sequence[Image.Image]) -> Image.Image:
-    """Return grids of one size in one picture."""
-    sheet = Image.new("L", (sum(grid.width for grid in grids), grids[0].height), color=255)
-    for number, grid in enumerate(grids):
-        sheet.paste(grid, (number * grids[0].width, 0))
+    """Return grids in one picture."""
+    sheet = Image.new("L", (sum(grid.width for grid in grids), max(grid.height for grid in grids)), color=255)
+    start = 0
+    for grid in grids:
+        sheet.paste(grid, (start, 0))
+        start += grid.width
     return sheet.quantize(64)
 
 
 def grid_of(labels: list[str], drawn: list[torch.Tensor], captions: list[list[str]]) -> Image.Image:
     """Return rows of images ``(N, 1, S, S)``, a label before each row and a caption under each image."""
     edge, gap, line, left = 76, 3, 13, 62
-    sheet = Image.new("L", (left + SHOWN * (edge + gap) + 4 * gap, len(labels) * (edge + line + gap)), color=255)
+    width = left + max(len(images) for images in drawn) * (edge + gap) + 4 * gap
+    sheet = Image.new("L", (width, len(labels) * (edge + line + gap)), color=255)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for row, (label, images) in enumerate(zip(labels, drawn, strict=True)):
         top = row * (edge + line + gap)

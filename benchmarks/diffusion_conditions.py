@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 import warnings
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +113,8 @@ def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None
     labels = [str(target.label) for target in probes.targets]
     noises = np.tile(np.arange(PAIRS), 2)
     for name in EQUAL:
-        parts = [shown(cohort, changed, SETTINGS[name][0], PAIRS) for changed in SHOWN_CONDITIONS.values()]
-        images = torch.cat([images for _, images in parts])
+        parts = drawings(cohort, SETTINGS[name][0])
+        images = torch.cat(parts)
         with torch.no_grad():
             scores = probes.probe.predict(probes.split.embeddings[""](images).double().numpy())
         for place, changed in list(enumerate(SHOWN_CONDITIONS.values()))[1:]:
@@ -126,20 +126,50 @@ def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None
     path.write_text(json.dumps(results, indent=1))
 
 
-def shown(cohort: Path, changed: dict[str, str], scale: float, count: int) -> tuple[pd.DataFrame, torch.Tensor]:
-    """Draw a typical row with some columns changed, from ``count`` noises that are the same whatever is changed."""
-    keys = {"conditions": TYPICAL | changed, "rows": list(range(count)), "guidance_scale": scale}
-    return drawn(bundle_config(cohort / "holdout", **keys))
+@lru_cache
+def drawings(cohort: Path, scale: float) -> list[torch.Tensor]:
+    """Draw a typical row, then with one condition changed, from ``PAIRS`` noises that are the same for all."""
+    found = []
+    for changed in SHOWN_CONDITIONS.values():
+        keys = {"conditions": TYPICAL | changed, "rows": list(range(PAIRS)), "guidance_scale": scale}
+        found.append(drawn(bundle_config(cohort / "holdout", **keys))[1])
+    return found
+
+
+def real_changes(cohort: Path) -> list[torch.Tensor]:
+    """Return what each changed condition goes with in real training images, all others equal: regression slopes."""
+    split = split_of_folder(cohort, spatial_size=SIZE)
+    train, targets = split.train, ConditionProbes(split).targets
+    values = np.nan_to_num(target_matrix(targets, train.table))
+    age = train.table["Patient Age"].astype(float)
+    given = np.column_stack([np.ones(len(values)), values, age.fillna(age.mean())])
+    slopes = np.linalg.lstsq(given, train.images().flatten(1).numpy(), rcond=None)[0][1:]
+    labels = [target.label for target in targets]
+    asked = [next(iter(changed.values())) for changed in list(SHOWN_CONDITIONS.values())[1:]]
+    return [torch.from_numpy(slopes[labels.index(label)]).reshape(1, SIZE, SIZE) for label in asked]
+
+
+def changes(images: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the mean difference that each changed condition makes to images from the same noise."""
+    return [(part - images[0]).mean(dim=0) for part in images[1:]]
 
 
 def picture(cohort: Path) -> Image.Image:
-    """Return two grids, guidance 1 and 4: what each row changes in the first one, the same noise along a column."""
+    """Return grids for guidance 1 and 4, the same noise along a column, and a grid of what each change did on average.
+
+    In the last one grey is no change and white is denser; each map is scaled to its largest change.
+    """
+    scales = [SETTINGS[name][0] for name in EQUAL]
     grids = []
-    for scale in (1.0, 4.0):
-        images = [shown(cohort, changed, scale, SHOWN)[1] for changed in SHOWN_CONDITIONS.values()]
+    for scale in scales:
+        images = [part[:SHOWN] for part in drawings(cohort, scale)]
         captions = [[""] * SHOWN] * (len(images) - 1) + [[f"guidance {scale:.0f}", *[""] * (SHOWN - 1)]]
         grids.append(grid_of(list(SHOWN_CONDITIONS), images, captions))
-    return side_by_side(grids)
+    maps = [real_changes(cohort), *(changes(drawings(cohort, scale)) for scale in scales)]
+    rows = [torch.stack([part / part.abs().max() for part in row]) for row in zip(*maps, strict=True)]
+    captions = [[""] * len(maps)] * (len(rows) - 1) + [["real", *(f"guid. {scale:.0f}" for scale in scales)]]
+    names = [f"to {name}" for name in list(SHOWN_CONDITIONS)[1:]]
+    return side_by_side([*grids, grid_of(names, rows, captions)])
 
 
 def report(results: dict[str, Scores], replicas: int) -> list[str]:
