@@ -155,7 +155,7 @@ class Ablation:
         return alpha_gan_codec(weights / "encoder.pt", weights / "model.pt", spatial_size=PIXELS, latent_dim=size)
 
     def volumes(self) -> None:
-        """Measure parts of one large draw of each synthesizer."""
+        """Measure draws of each size: records that are drawn together are matched, so a part of a large draw is worse."""
         for name, make in self.synthesizers.items():
             for seed in SEEDS[name]:
                 keys = [f"volume {name} {volume} {seed}" for volume in VOLUMES] + [f"patients {name} {ALL} {seed}"]
@@ -164,11 +164,10 @@ class Ablation:
                 split, codec = self.split("nih_cxr14_sample", seed), shipped_codec("nih_cxr14_sample")
                 count = len(split.train)
                 synthesizer = make().fit(split.table(codec), split.train.cohort.schema, seed=seed)
-                drawn = split.sample(synthesizer, codec, max(VOLUMES) * count, seed=seed + 1)
                 for key, volume in zip(keys, (*VOLUMES, TIMES), strict=True):
-                    part = drawn.subset(np.arange(volume * count))
-                    attacked = ATTACKED if key == keys[-1] else len(part)
-                    self.once(key, _figures, split, part, seed, split.train, attacked)
+                    drawn = split.sample(synthesizer, codec, volume * count, seed=seed + 1)
+                    attacked = ATTACKED if key == keys[-1] else len(drawn)
+                    self.once(key, _figures, split, drawn, seed, split.train, attacked)
 
     def cohort_sizes(self) -> None:
         """Fit on parts of the training patients; the ruler stays what all training patients teach."""
