@@ -155,7 +155,7 @@ class Ablation:
         return alpha_gan_codec(weights / "encoder.pt", weights / "model.pt", spatial_size=PIXELS, latent_dim=size)
 
     def volumes(self) -> None:
-        """Measure draws of each size: records that are drawn together are matched, so a part of a large draw is worse."""
+        """Measure a draw of each size; records drawn together are matched, so a part of a larger draw is worse."""
         for name, make in self.synthesizers.items():
             for seed in SEEDS[name]:
                 keys = [f"volume {name} {volume} {seed}" for volume in VOLUMES] + [f"patients {name} {ALL} {seed}"]
