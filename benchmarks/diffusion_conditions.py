@@ -137,13 +137,18 @@ def drawings(cohort: Path, scale: float) -> list[torch.Tensor]:
 
 
 def real_changes(cohort: Path) -> list[torch.Tensor]:
-    """Return what each changed condition goes with in real training images, all others equal: regression slopes."""
+    """Return what each changed condition goes with in real training images, all others equal: regression slopes.
+
+    "No Finding" is left out, so that the slope of a finding is the difference to it.
+    """
     split = split_of_folder(cohort, spatial_size=SIZE)
-    train, targets = split.train, ConditionProbes(split).targets
+    train = split.train
+    targets = [target for target in ConditionProbes(split).targets if target.label != TYPICAL["Finding_Labels"]]
     values = np.nan_to_num(target_matrix(targets, train.table))
     age = train.table["Patient Age"].astype(float)
     given = np.column_stack([np.ones(len(values)), values, age.fillna(age.mean())])
-    slopes = np.linalg.lstsq(given, train.images().flatten(1).numpy(), rcond=None)[0][1:]
+    root = np.sqrt(train.weights)[:, None]
+    slopes = np.linalg.lstsq(root * given, root * train.images().flatten(1).numpy(), rcond=None)[0][1:]
     labels = [target.label for target in targets]
     asked = [next(iter(changed.values())) for changed in list(SHOWN_CONDITIONS.values())[1:]]
     return [torch.from_numpy(slopes[labels.index(label)]).reshape(1, SIZE, SIZE) for label in asked]

@@ -17,7 +17,7 @@ from results_file import write_section
 from monai_hybridsynth.studies.supplementation.study_cells import REAL_ARM
 from monai_hybridsynth.studies.supplementation.study_report import gain_lines
 
-COLOURS = ("#d9602a", "#158f6c", "#8a55c9", "#b0862b", "#c0392b")
+COLOURS = ("#d9602a", "#158f6c", "#8a55c9", "#b0862b", "#c0392b", "#17708f", "#7a7a7a", "#d36fa4")
 
 
 def ends(record: dict[str, Any] | None, sign: str = "") -> str:
@@ -128,8 +128,10 @@ def panel(axis: Any, scores: Sequence[dict[str, Any]], arms: Sequence[str]) -> N
         if rows:
             values = [score["value"] for score in rows]
             spread = [[s["value"] - s["low"] for s in rows], [s["high"] - s["value"] for s in rows]]
-            at = [score["percent"] * (1 + 0.03 * (place - 2)) for score in rows]
-            axis.errorbar(at, values, spread, marker="o", markersize=4, capsize=2, color=COLOURS[place], label=arm)
+            at = [score["percent"] * (1 + 0.03 * (place - (len(arms) - 1) / 2)) for score in rows]
+            axis.errorbar(
+                at, values, spread, marker="o", markersize=4, capsize=2, color=COLOURS[place % len(COLOURS)], label=arm
+            )
     axis.set_xscale("log")
     axis.set_xticks([100, 300, 1000], ["100", "300", "1000"])
     axis.minorticks_off()

@@ -13,8 +13,8 @@ from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, column
 __all__ = ["ImageGivenRow"]
 
 ROWS = 20_000
-# With fewer, to take away the covariance of noise would leave all rows at one distance from their mean.
-ROWS_PER_ENTRY = 1.5
+# With fewer, to take away the covariance of noise would leave all rows at nearly one distance from their mean.
+ROWS_PER_ENTRY, FEWEST_ROWS = 4, 30
 RIDGE = 1e-3
 MOST_EXPLAINED = 0.9
 
@@ -77,7 +77,7 @@ class ImageGivenRow:
 
 
 def _matched_noise(said: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return noise ``(rows, size)``, each entry from N(0, 1), with a flat regression on rows ``(rows, variables)``.
+    """Return noise ``(rows, size)``, normal of variance 1, with a flat regression on rows ``(rows, variables)``.
 
     The regression of independent noise is taken away and, where there are rows enough, its covariance. What is left in
     row ``i`` has the variance ``1 - h_i`` with the leverage ``h_i``; independent noise of variance ``h_i`` makes up for
@@ -89,6 +89,6 @@ def _matched_noise(said: np.ndarray, size: int, rng: np.random.Generator) -> np.
     leverage = np.minimum((axes**2).sum(axis=1, keepdims=True), 1.0)
     noise -= axes @ (axes.T @ noise)
     freedom = len(noise) - axes.shape[1]
-    if freedom >= ROWS_PER_ENTRY * size:
+    if freedom >= max(ROWS_PER_ENTRY * size, FEWEST_ROWS):
         noise = np.linalg.solve(np.linalg.cholesky(noise.T @ noise / freedom), noise.T).T
     return noise + np.sqrt(leverage) * more

@@ -36,8 +36,8 @@ def draw_records(
     missing values were learned for its column.
 
     Args:
-        draw: a model's draws, ``(fixed columns, number of records, random numbers) -> records``; each record is a draw
-            of its own.
+        draw: a model's draws, ``(fixed columns, number of records, random numbers) -> records``; any of them may be
+            taken alone.
         layout: of the fitted table; holds the rules.
         num_records: how many.
         conditions: one value per column for all records, or a table with one row per record.

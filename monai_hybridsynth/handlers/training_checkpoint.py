@@ -32,6 +32,9 @@ class TrainingCheckpoint:
         resume: restore ``checkpoint.pt`` if there is one. False starts anew and overwrites it.
         best: optional pair of an evaluator and a network: the network's weights are written to
             ``best.pt`` whenever the evaluator's key metric is the best so far.
+        finish_with_best: whether the network has the weights of ``best.pt`` when training completes, so that handlers
+            attached after this one export them. ``checkpoint.pt`` keeps the last ones, and a longer training goes on
+            from those.
 
     Raises:
         ValueError: on start, if the checkpoint does not fit the objects.
@@ -46,13 +49,17 @@ class TrainingCheckpoint:
         resume: bool = True,
         fingerprint: str = "",
         best: tuple[Engine, nn.Module] | None = None,
+        finish_with_best: bool = False,
     ) -> None:
+        if finish_with_best and best is None:
+            raise ValueError("finish_with_best is true, but best is None; give the evaluator and the network.")
         self.folder = Path(folder)
         self.objects = dict(objects)
         self.interval = interval
         self.resume = resume
         self.fingerprint = fingerprint
         self.best = best
+        self.finish_with_best = finish_with_best
         self.logger = logging.getLogger(type(self).__name__)
 
     @property
@@ -64,6 +71,8 @@ class TrainingCheckpoint:
         """Restore when ``engine`` starts; save when its epochs end, after the handlers attached before this one."""
         engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        if self.finish_with_best:
+            engine.add_event_handler(Events.COMPLETED, self._take_best)
 
     def _restore(self, engine: Engine) -> None:
         if not (self.resume and self.path.exists()):
@@ -118,6 +127,14 @@ class TrainingCheckpoint:
             evaluator, network = self.best
             if evaluator.state.best_metric_epoch == engine.state.epoch:
                 _write(self.folder / "best.pt", network.state_dict())
+
+    def _take_best(self, engine: Engine) -> None:
+        """Give the network the weights of the best epoch; the processes that export nothing keep theirs."""
+        path = self.folder / "best.pt"
+        if self.best is None or not path.exists() or (distributed.is_initialized() and distributed.get_rank() != 0):
+            return
+        self.best[1].load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.logger.info(f"took the weights of the best epoch, {self.best[0].state.best_metric_epoch}, from {path}")
 
 
 def _engine_progress(engine: Engine) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from monai_hybridsynth.fusion import RecordSynthesizer
 __all__ = ["BalancedColumn"]
 
 LARGEST_DRAW = 16_384
-MOST_DRAWN = 1 << 18
+MOST_DRAWN = 1 << 20
 
 
 class BalancedColumn:

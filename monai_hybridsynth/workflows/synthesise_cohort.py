@@ -71,7 +71,8 @@ def synthesise_cohort(
         seed: of the whole cohort; its first records do not depend on ``num_records``.
         unpaired: break the pairing: every row gets the image of another record, as in the benchmark of Kikuchi 2023.
         block_size: records drawn at a time. Memory grows with it, not with ``num_records``; it belongs to the seed,
-            since every block has its own, and its records are drawn together (see `ImageGivenRow`).
+            since every block has its own. Its records are drawn together (see `ImageGivenRow`), of which a cohort that
+            is much smaller than a block has little: give the number of records then.
         inferer: MONAI inferer called as ``inferer(latents, generator)``; `SimpleInferer` unless given.
         device: where the generator runs.
         provenance: names, versions and digests that the manifest repeats, e.g. of the bundle.
@@ -143,14 +144,15 @@ class CohortSynthesis(BlockwiseSynthesis):
         """Return clinical columns, uint8 images ``(N, C, S, S)`` and the number of rejections of a block.
 
         Rows and latents of a block are always drawn whole, also where fewer records are wanted: so they do not depend
-        on their number. Only the images of wanted records are decoded, and those that share a forward pass with them.
+        on their number. Only the images of wanted records are decoded, and those that share a forward pass with them;
+        with a copy filter all, since what is drawn again depends on all that were rejected.
         """
         if self._synthesizer is None:
             self._synthesizer = load_synthesizer(self.artifact)
         synthesizer, generator = self._synthesizer, self.generator.to(self.device)
         conditions = self.dataset.block(number * self.block_size, self.block_size)
         wanted = len(self.dataset) - number * self.block_size
-        count = min(self.block_size, math.ceil(wanted / DECODED) * DECODED)
+        decoded = math.ceil(wanted / DECODED) * DECODED
 
         def draw(positions: np.ndarray, attempt: int) -> tuple[pd.DataFrame, np.ndarray]:
             whole = np.arange(self.block_size) if attempt == 0 else positions
@@ -163,8 +165,8 @@ class CohortSynthesis(BlockwiseSynthesis):
             return self._decoded(records.iloc[: len(positions)], generator)
 
         if self.copy_filter is None:
-            return *draw(np.arange(count), 0), 0
-        records, images, rejected = self.copy_filter.without_copies(draw, count)
+            return *draw(np.arange(min(self.block_size, decoded)), 0), 0
+        records, images, rejected = self.copy_filter.without_copies(draw, self.block_size)
         return records, images, int(rejected[:wanted].sum())
 
     def _decoded(self, records: pd.DataFrame, generator: nn.Module) -> tuple[pd.DataFrame, np.ndarray]:

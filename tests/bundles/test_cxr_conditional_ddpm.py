@@ -109,6 +109,8 @@ def test_trains_then_draws_replicas_and_evaluates(bundle, small, tmp_path):
     state = torch.load(out / "models" / "model.pt", weights_only=True)
     safe = load_file(out / "models" / "model.safetensors")
     assert all(torch.equal(state[name], safe[name]) for name in state)
+    best = torch.load(out / "best.pt", weights_only=True)
+    assert all(torch.equal(state[name], best[name]) for name in state)
     with safe_open(out / "models" / "model.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["record_encoding"])
     stored = read_record_encoder(out / "models" / "model.pt").to_dict()

@@ -85,7 +85,17 @@ def test_every_record_alone_is_a_draw_of_the_model(rows):
 
 def test_noise_is_drawn_with_the_moments_of_the_model():
     said = np.random.default_rng(0).normal(size=(256, 5))
-    noise = _matched_noise(said, 100, np.random.default_rng(1))
-    alone = np.random.default_rng(1).normal(size=(256, 100))
-    assert np.abs(said.T @ noise / 256).max() < 0.25 * np.abs(said.T @ alone / 256).max()
-    assert np.linalg.norm(np.cov(noise.T) - np.eye(100)) < 0.25 * np.linalg.norm(np.cov(alone.T) - np.eye(100))
+    for size in (50, 100):
+        noise = _matched_noise(said, size, np.random.default_rng(1))
+        alone = np.random.default_rng(1).normal(size=(256, size))
+        assert np.abs(said.T @ noise / 256).max() < 0.25 * np.abs(said.T @ alone / 256).max()
+        spread = [np.linalg.norm(np.cov(part.T) - np.eye(size)) for part in (noise, alone)]
+        assert (spread[0] < 0.25 * spread[1]) == (size == 50), "where there are rows enough for it"
+
+
+@pytest.mark.parametrize("rows", [4, 12, 256])
+def test_no_row_is_pressed_onto_a_sphere(rows):
+    said, rng = np.random.default_rng(0).normal(size=(rows, 1)), np.random.default_rng(1)
+    lengths = np.concatenate([(_matched_noise(said, 20, rng) ** 2).sum(axis=1) for _ in range(4096 // rows)])
+    assert lengths.mean() == pytest.approx(20, rel=0.05)
+    assert lengths.var() > 0.75 * 2 * 20, "twice the entries, if all are independent"

@@ -78,3 +78,27 @@ def test_keeps_the_best_weights(tmp_path):
     TrainingCheckpoint(tmp_path, {"network": network, "trainer": engine}, best=(evaluator, network)).attach(engine)
     engine.run([0], max_epochs=4)
     assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].item() == 2
+
+
+def test_finishes_with_the_best_weights_and_goes_on_from_the_last(tmp_path):
+    network, evaluator = nn.Linear(1, 1), Engine(lambda engine, batch: None)
+    evaluator.state.best_metric_epoch = 2
+    seen = []
+
+    def run(max_epochs):
+        engine = Engine(lambda engine, batch: network.weight.data.add_(1))
+        best = (evaluator, network)
+        checkpoint = TrainingCheckpoint(
+            tmp_path, {"network": network, "trainer": engine}, best=best, finish_with_best=True
+        )
+        checkpoint.attach(engine)
+        engine.add_event_handler(Events.COMPLETED, lambda: seen.append(network.weight.item()))
+        engine.run([0], max_epochs=max_epochs)
+        return torch.load(checkpoint.path, weights_only=True)["objects"]["network"]["weight"].item()
+
+    nn.init.zeros_(network.weight)
+    assert run(4) == 4
+    assert run(5) == 5, "a longer training goes on from the last weights"
+    assert seen == [2, 2], "what handlers attached later export"
+    with pytest.raises(ValueError, match="best is None"):
+        TrainingCheckpoint(tmp_path, {}, finish_with_best=True)

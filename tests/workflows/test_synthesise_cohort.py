@@ -310,6 +310,19 @@ def test_rejection_does_not_depend_on_the_number_of_records_and_can_be_resumed(f
     assert digest_folder(filtered("resumed")) == digest_folder(whole)
 
 
+def test_rejection_does_not_depend_on_it_either_where_records_are_drawn_together(filtered):
+    class Together(NumberedRecords):
+        """Draws whose every record depends on how many are drawn."""
+
+        def sample(self, num_records, *, conditions=None, seed):
+            return super().sample(num_records, seed=seed + 1000 * num_records)
+
+    found = [filtered(str(count), synthesizer=Together(), block_size=128, num_records=count) for count in (10, 70, 130)]
+    numbers = [read_cohort(folder).table["number"].to_numpy(dtype=int) for folder in found]
+    np.testing.assert_array_equal(numbers[0], numbers[2][:10])
+    np.testing.assert_array_equal(numbers[1], numbers[2][:70])
+
+
 def test_blocks_drawn_without_a_filter_are_not_used_with_one(filtered):
     with pytest.raises(KeyboardInterrupt):
         filtered("resumed", synthesizer=NumberedRecords(1), copy_filter=None)
