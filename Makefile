@@ -1,7 +1,7 @@
 # make demo | compare | test | lint | bench: each prepares .venv itself, once, and again when the pins change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo prepare train synthesise evaluate compare test lint format bench bench-runs
+.PHONY: help demo prepare train synthesise evaluate compare test lint format bench bench-runs bench-studies
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -141,7 +141,10 @@ bench-runs:
 		$(MAKE) demo $(HEAD_CT) PRESET=$$preset NAME=ct_$${preset:-gaussian} || exit 1; \
 	done
 
-bench: $(VENV)/.bench bench-runs $(POOLS)/chest $(POOLS)/head_ct
+bench-studies: bench-runs
+	DATA=$(DATA) RUN=$(RUN) benchmarks/supplementation_runs.sh
+
+bench: $(VENV)/.bench bench-runs bench-studies $(POOLS)/chest $(POOLS)/head_ct
 	@sed -e ':a' -e '/\\$$/N; s/\\\n//; ta' benchmarks/RESULTS.md | grep '^python benchmarks/' \
 		| sed -e 's# POOL # $(POOLS)/chest #; s# HEAD_CT_POOL # $(POOLS)/head_ct #; s#\.\./shared/data#$(DATA)#g' \
 		| while read -r line; do \
