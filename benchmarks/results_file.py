@@ -16,6 +16,7 @@ def write_section(path: Path | None, title: str, lines: list[str]) -> None:
     print(text)
     if path is None:
         return
-    before = path.read_text() if path.exists() else "# Measured results\n"
-    kept = [part for part in before.split("\n## ") if not part.startswith(title + "\n")]
-    path.write_text("\n## ".join(kept).rstrip() + "\n\n" + text)
+    parts = (path.read_text() if path.exists() else "# Measured results\n").split("\n## ")
+    place = next((number for number, part in enumerate(parts) if part.startswith(title + "\n")), len(parts))
+    parts[place : place + 1] = [text.removeprefix("## ")]
+    path.write_text("\n\n## ".join(part.strip() for part in parts) + "\n")
