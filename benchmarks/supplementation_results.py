@@ -56,14 +56,14 @@ def cost_table(results: dict[str, Any]) -> list[str]:
         return []
     text = [
         "",
-        f"Computation, and per +.01 macro AUROC in {first} where the gain is sure (TFLOP; hours of one core):",
+        f"Computation, and per +.01 macro AUROC in {first} where the gain is sure: TFLOP; hours of one core.",
         "",
     ]
     text += ["| arm | real | synthetic | generator | drawing | classifier | TFLOP per +.01 | hours per +.01 |"]
     text += ["|---" * 8 + "|"]
     for row in rows:
-        parts = [row[f"{part}_flops"] / 1e12 for part in ("generator", "sampling", "classifier")]
-        shown = [f"{part:.3g}" for part in parts]
+        parts = [(row[f"{part}_flops"] / 1e12, row[f"{part}_hours"]) for part in ("generator", "sampling", "classifier")]
+        shown = [f"{flops:.3g}; {hours:.2g} h" for flops, hours in parts]
         per, hours = row["flops_per_hundredth"], row["hours_per_hundredth"]
         shown += ["–" if per is None else f"{per / 1e12:.3g}", "–" if hours is None else f"{hours:.2g}"]
         text.append(f"| {row['arm']} | {row['real_percent']} % | {row['percent']} % | " + " | ".join(shown) + " |")
