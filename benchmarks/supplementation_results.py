@@ -62,7 +62,8 @@ def cost_table(results: dict[str, Any]) -> list[str]:
     text += ["| arm | real | synthetic | generator | drawing | classifier | TFLOP per +.01 | hours per +.01 |"]
     text += ["|---" * 8 + "|"]
     for row in rows:
-        parts = [(row[f"{part}_flops"] / 1e12, row[f"{part}_hours"]) for part in ("generator", "sampling", "classifier")]
+        names = ("generator", "sampling", "classifier")
+        parts = [(row[f"{name}_flops"] / 1e12, row[f"{name}_hours"]) for name in names]
         shown = [f"{flops:.3g}; {hours:.2g} h" for flops, hours in parts]
         per, hours = row["flops_per_hundredth"], row["hours_per_hundredth"]
         shown += ["–" if per is None else f"{per / 1e12:.3g}", "–" if hours is None else f"{hours:.2g}"]
