@@ -301,9 +301,7 @@ def test_planted_copies_are_rejected_and_counted(filtered, planted):
 
 def test_rejection_does_not_depend_on_the_number_of_records_and_can_be_resumed(filtered):
     whole, shorter = filtered("whole"), filtered("shorter", num_records=40)
-    np.testing.assert_array_equal(
-        read_cohort(shorter).table["number"], read_cohort(whole).table["number"].iloc[:40].reset_index(drop=True)
-    )
+    assert read_cohort(shorter).table["number"].tolist() == read_cohort(whole).table["number"].tolist()[:40]
     assert 0 < _rejected(shorter) < _rejected(whole)
     with pytest.raises(KeyboardInterrupt):
         filtered("resumed", synthesizer=NumberedRecords(3))
