@@ -14,6 +14,7 @@ __all__ = ["curve_figures", "finding_figures", "study_figures"]
 
 SYMBOLS = ("diamond", "square", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot")
+DODGE = 0.015
 
 Results = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -42,9 +43,11 @@ def curve_figures(results: Results) -> list[Figure]:
         for size in sorted({score["real_percent"] for score in macro}, reverse=True):
             chosen = [score for score in macro if score["test"] == test and score["real_percent"] == size]
             data = _real_band(chosen)
+            # Side by side, or the intervals of arms with the same share hide one another.
+            step = DODGE * max([100, *(score["percent"] for score in chosen)])
             for place, arm in enumerate(arms):
                 rows = sorted((score for score in chosen if score["arm"] == arm), key=lambda score: score["percent"])
-                data += [_curve(rows, arm, place)] if rows else []
+                data += [_curve(rows, arm, place, step * (place - (len(arms) - 1) / 2))] if rows else []
             layout = {
                 "height": 360,
                 "margin": {"l": 56, "r": 16, "t": 44, "b": 50},
@@ -113,18 +116,19 @@ def _errors(rows: Rows, colour: str) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "width": 3, "color": colour}
 
 
-def _curve(rows: Rows, arm: str, place: int) -> dict[str, Any]:
+def _curve(rows: Rows, arm: str, place: int, offset: float) -> dict[str, Any]:
     colour = cohort_colour(place)
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "name": arm,
-        "x": [row["percent"] for row in rows],
+        "x": [row["percent"] + offset for row in rows],
         "y": [row["value"] for row in rows],
+        "customdata": [row["percent"] for row in rows],
         "error_y": _errors(rows, colour),
         "marker": {"color": colour, "size": 9, "symbol": SYMBOLS[place % len(SYMBOLS)]},
         "line": {"color": colour, "dash": DASHES[place // 4 % len(DASHES)]},
-        "hovertemplate": "%{x} %: %{y:.3f}<extra>" + arm + "</extra>",
+        "hovertemplate": "%{customdata} %: %{y:.3f}<extra>" + arm + "</extra>",
     }
 
 
