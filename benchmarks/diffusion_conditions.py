@@ -48,6 +48,8 @@ SHOWN_CONDITIONS = {
     "female": {"Patient Gender": "F"},
     "effusion": {"Finding_Labels": "Effusion"},
 }
+# What every row but the first changes to.
+CHANGED = [next(iter(changed.values())) for changed in SHOWN_CONDITIONS.values() if changed]
 Scores = dict[str, list[float]]
 
 
@@ -86,13 +88,19 @@ def positive_patients(target: PredictionTarget, judged) -> int:
     return len(np.unique(judged.groups[target.values(judged.table) == 1]))
 
 
+@lru_cache
+def condition_probes(cohort: Path) -> ConditionProbes:
+    """Return the probes of a prepared cohort, fitted once."""
+    return ConditionProbes(split_of_folder(cohort, spatial_size=SIZE))
+
+
 def measured(options: argparse.Namespace) -> dict[str, Scores]:
     """Return all figures, drawing what is not yet in the results."""
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     if not set(SETTINGS) - set(results):
         return results
-    split = split_of_folder(options.cohort, spatial_size=SIZE)
-    probes, holdout = ConditionProbes(split), split.holdout
+    probes = condition_probes(options.cohort)
+    holdout = probes.split.holdout
     results[REAL] = probes.figures(holdout.images(), holdout.table, holdout.groups)
     for name, (scale, rescale) in SETTINGS.items():
         if name in results:
@@ -109,7 +117,7 @@ def measured(options: argparse.Namespace) -> dict[str, Scores]:
 
 def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None:
     """Add the AUC of each condition shown, between images that differ in that condition alone, and the same noise."""
-    probes = ConditionProbes(split_of_folder(cohort, spatial_size=SIZE))
+    probes = condition_probes(cohort)
     labels = [str(target.label) for target in probes.targets]
     noises = np.tile(np.arange(PAIRS), 2)
     for name in EQUAL:
@@ -117,8 +125,7 @@ def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None
         images = torch.cat(parts)
         with torch.no_grad():
             scores = probes.probe.predict(probes.split.embeddings[""](images).double().numpy())
-        for place, changed in list(enumerate(SHOWN_CONDITIONS.values()))[1:]:
-            label = next(iter(changed.values()))
+        for place, label in enumerate(CHANGED, start=1):
             score = scores[:, labels.index(label)].reshape(len(parts), PAIRS)
             pair = np.concatenate([score[0], score[place]])
             auroc = partial(weighted_auroc, pair, np.repeat([0.0, 1.0], PAIRS))
@@ -141,17 +148,16 @@ def real_changes(cohort: Path) -> list[torch.Tensor]:
 
     "No Finding" is left out, so that the slope of a finding is the difference to it.
     """
-    split = split_of_folder(cohort, spatial_size=SIZE)
-    train = split.train
-    targets = [target for target in ConditionProbes(split).targets if target.label != TYPICAL["Finding_Labels"]]
+    probes = condition_probes(cohort)
+    train = probes.split.train
+    targets = [target for target in probes.targets if target.label != TYPICAL["Finding_Labels"]]
     values = np.nan_to_num(target_matrix(targets, train.table))
     age = train.table["Patient Age"].astype(float)
     given = np.column_stack([np.ones(len(values)), values, age.fillna(age.mean())])
     root = np.sqrt(train.weights)[:, None]
     slopes = np.linalg.lstsq(root * given, root * train.images().flatten(1).numpy(), rcond=None)[0][1:]
     labels = [target.label for target in targets]
-    asked = [next(iter(changed.values())) for changed in list(SHOWN_CONDITIONS.values())[1:]]
-    return [torch.from_numpy(slopes[labels.index(label)]).reshape(1, SIZE, SIZE) for label in asked]
+    return [torch.from_numpy(slopes[labels.index(label)]).reshape(1, SIZE, SIZE) for label in CHANGED]
 
 
 def changes(images: list[torch.Tensor]) -> list[torch.Tensor]:

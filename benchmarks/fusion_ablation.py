@@ -158,16 +158,18 @@ class Ablation:
         """Measure a draw of each size; records drawn together are matched, so a part of a larger draw is worse."""
         for name, make in self.synthesizers.items():
             for seed in SEEDS[name]:
-                keys = [f"volume {name} {volume} {seed}" for volume in VOLUMES] + [f"patients {name} {ALL} {seed}"]
-                if not self.lacks(keys):
+                keys = {volume: f"volume {name} {volume} {seed}" for volume in VOLUMES}
+                usual = f"patients {name} {ALL} {seed}"
+                if not self.lacks([*keys.values(), usual]):
                     continue
                 split, codec = self.split("nih_cxr14_sample", seed), shipped_codec("nih_cxr14_sample")
                 count = len(split.train)
                 synthesizer = make().fit(split.table(codec), split.train.cohort.schema, seed=seed)
-                for key, volume in zip(keys, (*VOLUMES, TIMES), strict=True):
+                for volume, key in keys.items():
                     drawn = split.sample(synthesizer, codec, volume * count, seed=seed + 1)
-                    attacked = ATTACKED if key == keys[-1] else len(drawn)
-                    self.once(key, _figures, split, drawn, seed, split.train, attacked)
+                    self.once(key, _figures, split, drawn, seed, split.train, len(drawn))
+                    if volume == TIMES:
+                        self.once(usual, _figures, split, drawn, seed, split.train, ATTACKED)
 
     def cohort_sizes(self) -> None:
         """Fit on parts of the training patients; the ruler stays what all training patients teach."""

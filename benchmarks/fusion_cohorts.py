@@ -75,7 +75,7 @@ class Split:
         """Return synthetic records as the judges see them; pixels are rounded as in a cohort folder."""
         pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         rounded = pixels.float() / 127.5 - 1
-        cohort = replace(self.train.cohort, table=records, image_paths=[Path()] * len(records))
+        cohort = without_images(self.train.cohort, records)
         with torch.no_grad():
             seen = {
                 name: torch.cat([embed(part) for part in rounded.split(256)]).double().numpy()
@@ -89,6 +89,11 @@ class Split:
         records = synthesizer.sample(count, seed=seed)
         names = latent_columns(records)
         return self.drawn(records.drop(columns=names), codec.decode(records[names].to_numpy(dtype=np.float32)))
+
+
+def without_images(cohort: Cohort, table: pd.DataFrame) -> Cohort:
+    """Return a cohort with other rows, whose images are given otherwise."""
+    return replace(cohort, table=table, image_paths=[Path()] * len(table))
 
 
 def prepared_split(data: Path, name: str, seed: int, work: Path) -> Path:

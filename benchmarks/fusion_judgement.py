@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from fusion_cohorts import ImageCodec, Split
+from fusion_cohorts import ImageCodec, Split, without_images
 
 from monai_hybridsynth.data import split_patients
 from monai_hybridsynth.data.patient_split import target_classes
@@ -111,7 +110,7 @@ def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: in
 
     def side(role: str, rows: pd.DataFrame, groups: np.ndarray) -> JudgedCohort:
         features = rows[names].to_numpy(dtype=float) / scale
-        inner = replace(cohort, table=rows.drop(columns=names), image_paths=[Path()] * len(rows))
+        inner = without_images(cohort, rows.drop(columns=names))
         return JudgedCohort(role, role, inner, features - features.mean(0), groups)
 
     parts = [np.flatnonzero(sides == name) for name in ("train", "holdout")]
@@ -138,13 +137,13 @@ def random_holdouts(split: Split, *, count: int, seed: int) -> list[list[float]]
     The splits themselves are stratified, so that their held-out patients resemble the others more than chance does.
     """
     cohort = split.train.cohort
-    table = pd.concat([split.train.cohort.table, split.holdout.cohort.table], ignore_index=True)
+    table = pd.concat([cohort.table, split.holdout.cohort.table], ignore_index=True)
     groups = np.concatenate([split.train.groups, split.holdout.groups])
     patients, rng = np.unique(groups), np.random.default_rng(seed)
 
     def side(role: str, rows: np.ndarray) -> JudgedCohort:
-        part = replace(cohort, table=table[rows].reset_index(drop=True), image_paths=[Path()] * int(rows.sum()))
-        return JudgedCohort(role, role, part, np.zeros((int(rows.sum()), 1)), groups[rows])
+        part = without_images(cohort, table[rows].reset_index(drop=True))
+        return JudgedCohort(role, role, part, np.zeros((len(part), 1)), groups[rows])
 
     found = []
     for _ in range(count):

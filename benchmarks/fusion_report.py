@@ -174,7 +174,7 @@ def write_report(results: dict[str, Any], out: Path | None, plot: Path | None) -
     for decoder in ("alphaGAN", "PCA"):
         for title, columns in (("pairing and utility", PAIRING), ("fidelity, privacy and time", PRIVACY)):
             lines += _table(f"NIH, {decoder} decoder: {title}", results, NIH, decoder, columns)
-        lines += _random_floors(results) if decoder == "alphaGAN" else []
+    lines += _random_floors(results)
     for cohort in ("hannover_covid", "ct_ich"):
         lines += _elsewhere(results, cohort)
     lines += _one_cell(results)

@@ -61,8 +61,8 @@ def cost_table(results: dict[str, Any]) -> list[str]:
     ]
     text += ["| arm | real | synthetic | generator | drawing | classifier | TFLOP per +.01 | hours per +.01 |"]
     text += ["|---" * 8 + "|"]
+    names = ("generator", "sampling", "classifier")
     for row in rows:
-        names = ("generator", "sampling", "classifier")
         parts = [(row[f"{name}_flops"] / 1e12, row[f"{name}_hours"]) for name in names]
         shown = [f"{flops:.3g}; {hours:.2g} h" for flops, hours in parts]
         per, hours = row["flops_per_hundredth"], row["hours_per_hundredth"]
