@@ -66,28 +66,29 @@ def _deal(has: np.ndarray, held_out: int, generator: np.random.Generator) -> np.
         held_out: how many patients to hold out.
         generator: decides between equals.
     """
-    count = len(has)
+    count, num_classes = has.shape
     share = held_out / count
     room = np.array([count - held_out, held_out])
-    lacking = np.stack([has.sum(axis=0) * (1 - share), has.sum(axis=0) * share])
+    left = has.sum(axis=0)
+    lacking = np.stack([left * (1 - share), left * share])
     got = np.zeros_like(lacking)
     side = np.full(count, -1)
     order = generator.permutation(count)
-    while (side < 0).any():
-        left = has[side < 0].sum(axis=0)
-        if left.any():
-            rarest = int(np.argmin(np.where(left > 0, left, count + 1)))
-            patient = next(p for p in order if side[p] < 0 and has[p, rarest])
+    # The patients of each class, and all of them last; those dealt already are passed over.
+    waiting = [iter(order[has[order, number]]) for number in range(num_classes)] + [iter(order)]
+    for _ in range(count):
+        rarest = int(np.argmin(np.where(left > 0, left, count + 1))) if left.any() else num_classes
+        patient = next(one for one in waiting[rarest] if side[one] < 0)
+        need = room.astype(float)
+        if rarest < num_classes:
             need = lacking[:, rarest] + _last_chances(has[patient], left, got)
-        else:
-            patient = next(p for p in order if side[p] < 0)
-            need = room.astype(float)
         need = np.where(room > 0, need, -np.inf)
         chosen = int(np.lexsort((room, need))[-1])
         side[patient] = chosen
         room[chosen] -= 1
         lacking[chosen] -= has[patient]
         got[chosen] += has[patient]
+        left = left - has[patient]
     return side == 1
 
 

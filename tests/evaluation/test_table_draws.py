@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from monai_hybridsynth.data import split_patients
+from monai_hybridsynth.data.patient_split import target_classes
 from monai_hybridsynth.evaluation.table_draws import table_draws
+from monai_hybridsynth.evaluation.table_fidelity import table_fidelity
 
 
 def test_both_sides_have_one_size(judged):
@@ -38,3 +43,54 @@ def test_an_undefined_statistic_is_absent(judged):
     draws = table_draws(judged("train", 20, 1), judged("holdout", 10, 2), judged("synthetic", 10, 3), seed=0)
     found = draws.compare(lambda first, second, *weights: np.full(len(weights[0]), np.nan))
     assert found.estimate("").value is None
+
+
+def stratified_sides(judged, seed):
+    """Return patients of one row each, split by the targets, and the training patients drawn again as records."""
+    whole = judged("train", 160, seed)
+    whole = replace(whole, groups=np.arange(160).astype(str).astype(object))
+    sides = split_patients(whole.groups, target_classes(whole.table, whole.cohort.schema), seed=seed)
+    train, holdout = (whole.subset(np.flatnonzero(sides == name)) for name in ("train", "holdout"))
+    again = train.subset(np.tile(np.arange(len(train)), 5))
+    return train, holdout, replace(again, role="synthetic", groups=np.arange(len(again)).astype(str).astype(object))
+
+
+def test_where_the_split_is_stratified_synthetic_records_are_dealt_like_held_out_patients(judged):
+    train, holdout, synthetic = stratified_sides(judged, 0)
+    draws = table_draws(train, holdout, synthetic, seed=0)
+    assert draws.stratified
+    assert "dealt by the targets" in draws.describe()
+    first = draws.synthetic[: draws.num_draws]
+    assert (first.sum(axis=1) == holdout.num_groups).all()
+    classes = target_classes(synthetic.table, synthetic.cohort.schema).to_numpy()
+    assert np.abs(first @ classes - classes.mean(axis=0) * draws.size).max() <= 1
+    plain = draws.synthetic[draws.num_draws :] @ classes
+    assert np.abs(plain - classes.mean(axis=0) * draws.size).max() > 5, (
+        "bootstrap samples stay plain, which is cautious"
+    )
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_a_split_that_is_not_stratified_is_compared_with_plain_draws(judged):
+    whole = judged("train", 160, 1)
+    order = np.argsort(whole.table["age"].to_numpy(), kind="stable")
+    by_age = whole.subset(np.flatnonzero(np.isin(whole.groups, whole.groups[order[:80]]))), whole
+    synthetic = judged("synthetic", 600, 2)
+    assert not table_draws(by_age[1], by_age[0], synthetic, seed=0).stratified
+    train, holdout, _ = stratified_sides(judged, 1)
+    few = judged("synthetic", 20, 3)
+    assert not table_draws(train, holdout, few, seed=0).stratified, "a smaller part of the holdout is not stratified"
+
+
+def test_real_patients_drawn_again_reach_the_floor_of_a_stratified_split(judged, monkeypatch):
+    def gap():
+        found = []
+        for seed in range(8):
+            metrics = table_fidelity(*stratified_sides(judged, seed), seed=seed).metrics
+            found += [m.value - m.floor for m in metrics if m.name == "column_shape" and m.column in ("sex", "age")]
+        return np.mean(found)
+
+    dealt = gap()
+    monkeypatch.setattr("monai_hybridsynth.evaluation.table_draws.STRATIFIED", 0.0)
+    assert dealt == pytest.approx(0, abs=0.012)
+    assert gap() < dealt - 0.02
