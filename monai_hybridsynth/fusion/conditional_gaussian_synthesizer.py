@@ -52,7 +52,9 @@ class ConditionalGaussianSynthesizer:
         latent_components: most principal components of the latents that take part; the rest is independent noise.
         link_gain: how much further than in the latents the values of a row move an image that is drawn. A generator
             answers drawn latents, which lie where it was trained less, with less contrast than those of real images
-            (``benchmarks/RESULTS.md``, "Link gain"). 1 for latents that are not decoded.
+            (``benchmarks/RESULTS.md``, "Link gain and image spread"). 1 for latents that are not decoded.
+        image_spread: how many times as far from their mean as learned the latents of drawn images lie, for the same
+            reason. 1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:
@@ -60,13 +62,25 @@ class ConditionalGaussianSynthesizer:
         >>> synthesizer.sample(100, conditions={"sex": "F", "latent_000": 1.5}, seed=1)
     """
 
-    def __init__(self, *, latent_components: int = 512, link_gain: float = 1.1, minimum_patients: int = 5) -> None:
+    def __init__(
+        self,
+        *,
+        latent_components: int = 512,
+        link_gain: float = 1.1,
+        image_spread: float = 1.2,
+        minimum_patients: int = 5,
+    ) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
         if not 0 < link_gain < 10:
             raise ValueError(f"link_gain is {link_gain}; it must be above 0, 1 for the learned links, and below 10.")
+        if not 0 < image_spread < 10:
+            raise ValueError(
+                f"image_spread is {image_spread}; it must be above 0, 1 for latents as learned, and below 10."
+            )
         self.latent_components = latent_components
         self.link_gain = link_gain
+        self.image_spread = image_spread
         self.minimum_patients = minimum_patients
         self._image: ImageGivenRow | None = None
 
@@ -148,7 +162,7 @@ class ConditionalGaussianSynthesizer:
             drawn = draws.draw(np.arange(start, min(start + BLOCK, num_records)), rng)
             if image is not None:
                 drawn = np.concatenate([drawn, image.draw(drawn, rng)], axis=1)
-            parts.append(self._records(drawn, rng))
+            parts.append(self._records(drawn, rng, spread=1.0 if image is None else self.image_spread))
         return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
     def save(self, folder: str | Path) -> Path:
@@ -176,9 +190,9 @@ class ConditionalGaussianSynthesizer:
 
     def _content(self) -> dict[str, Any]:
         """Return the JSON values of the artifact."""
-        arguments = {name: getattr(self, name) for name in ("latent_components", "link_gain", "minimum_patients")}
+        arguments = ("latent_components", "link_gain", "image_spread", "minimum_patients")
         return {
-            "arguments": arguments,
+            "arguments": {name: getattr(self, name) for name in arguments},
             "layout": self.layout_.to_dict(),
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
@@ -199,7 +213,7 @@ class ConditionalGaussianSynthesizer:
         for column, variables in column_parts(self.columns_, drawn):
             column.calibrate(variables)
 
-    def _records(self, drawn: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    def _records(self, drawn: np.ndarray, rng: np.random.Generator, *, spread: float) -> pd.DataFrame:
         """Return records from underlying variables ``(rows, clinical variables + scores)``."""
         flat: dict[str, np.ndarray] = {}
         for column, variables in column_parts(self.columns_, drawn):
@@ -208,4 +222,5 @@ class ConditionalGaussianSynthesizer:
         latents = np.zeros((len(drawn), 0))
         if self.whitening_ is not None:
             latents = self.whitening_.inverse(drawn[:, sum(column.size for column in self.columns_) :], rng)
+            latents += np.float32(spread - 1) * (latents - self.whitening_.mean_)
         return self.layout_.join(pd.DataFrame({name: flat[name] for name in names}, index=range(len(drawn))), latents)

@@ -20,7 +20,8 @@ AGE, CRP, LATENT = 98765.4321, 31337.8125, 777.1234
 
 @pytest.fixture(scope="module")
 def gaussian(table, schema) -> ConditionalGaussianSynthesizer:
-    return ConditionalGaussianSynthesizer(link_gain=1.0).fit(table, schema, seed=0)  # latents that are not decoded
+    synthesizer = ConditionalGaussianSynthesizer(link_gain=1.0, image_spread=1.0)  # latents that are not decoded
+    return synthesizer.fit(table, schema, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,17 @@ def test_a_gain_moves_drawn_images_further_and_leaves_given_ones_alone(gaussian,
     image = {name: 0.5 for name in table.columns if name.startswith("latent")}
     rows = [model.sample(200, conditions=image, seed=1) for model in models]
     pd.testing.assert_frame_equal(rows[0], rows[1])
+
+
+def test_a_spread_moves_drawn_images_away_from_their_mean_and_leaves_given_ones_alone(table, schema):
+    names = [name for name in table.columns if name.startswith("latent")]
+    models = [ConditionalGaussianSynthesizer(image_spread=spread).fit(table, schema, seed=0) for spread in (1.0, 1.5)]
+    plain, wide = (model.sample(500, seed=1) for model in models)
+    pd.testing.assert_frame_equal(plain.drop(columns=names), wide.drop(columns=names))
+    mean = models[0].whitening_.mean_
+    np.testing.assert_allclose(wide[names] - mean, 1.5 * (plain[names] - mean), atol=1e-5)
+    one = {names[0]: 0.5}
+    pd.testing.assert_frame_equal(*(model.sample(50, conditions=one, seed=1) for model in models))
 
 
 def test_a_second_fit_forgets_how_the_first_drew_images(table, schema):
@@ -230,6 +242,8 @@ def test_weights_count_patients_not_images(schema):
 def test_wrong_calls_are_refused(schema, tmp_path):
     with pytest.raises(ValueError, match="link_gain is 0"):
         ConditionalGaussianSynthesizer(link_gain=0)
+    with pytest.raises(ValueError, match="image_spread is 10"):
+        ConditionalGaussianSynthesizer(image_spread=10)
     for call in (lambda s: s.sample(1, seed=0), lambda s: s.save(tmp_path)):
         with pytest.raises(RuntimeError, match="call fit"):
             call(ConditionalGaussianSynthesizer())
