@@ -106,11 +106,12 @@ def plan(names: list[str]) -> Iterator[Cell]:
     yield from (nih("alphaGAN", 0, 0, name) for name in slow)
     yield from (Cell(cohort, "alphaGAN", 0, 0, name) for cohort in ELSEWHERE for name in quick)
     yield from (nih("alphaGAN", split, 0, name) for split in (1, 2) for name in quick)
+    yield from (Cell(cohort, "alphaGAN", split, 0, name) for split in (1, 2) for cohort in ELSEWHERE for name in quick)
     yield from (nih("PCA", 0, 0, name) for name in slow)
     yield from (Cell(cohort, "alphaGAN", 0, 0, name) for cohort in ELSEWHERE for name in slow)
     yield from (nih("alphaGAN", split, 0, name) for split in (3, 4) for name in quick)
     yield from (nih("alphaGAN", 0, seed, name) for seed in range(1, 5) for name in quick)
-    yield from (Cell(cohort, "alphaGAN", 0, seed, name) for seed in (1, 2) for cohort in ELSEWHERE for name in quick)
+    yield from (Cell(cohort, "alphaGAN", split, 0, name) for split in (3, 4) for cohort in ELSEWHERE for name in quick)
     yield from (nih("alphaGAN", split, 0, name) for split in range(1, 5) for name in slow)
     yield from (nih("PCA", split, 0, name) for split in (1, 2) for name in quick)
     fast = [name for name in names if name in FAST]

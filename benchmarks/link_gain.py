@@ -1,4 +1,4 @@
-"""How strongly row and image must be linked in the latents for the decoded images to carry the link as real ones do.
+"""How far apart latents must be drawn for the decoded images to carry link and contrast as real ones do.
 
 python benchmarks/link_gain.py --data ../shared/data --work checkpoints/link_gain --out benchmarks/RESULTS.md
 
@@ -28,14 +28,16 @@ from results_file import write_section
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.workflows import prepare_cohort
 
-GAINS = (1.0, 1.1, 1.2, 1.4)
+# Gain of the means, and spread of everything.
+SETTINGS = ((1.0, 1.0), (1.1, 1.0), (1.4, 1.0), (1.1, 1.1), (1.1, 1.2), (1.1, 1.3))
 INNER_SPLITS = 3
 VOLUME = 5
 COLUMNS = ("forward linear", "forward kernel", "reverse linear", "reverse kernel", "membership record")
+VARIANCE = "pixel variance, drawn / real"
 
 
 def main() -> None:
-    """Measure every gain on every inner split."""
+    """Measure every setting on every inner split."""
     options = _arguments()
     torch.set_num_threads(1)
     outer = prepared_split(options.data, options.cohort, 0, options.work)
@@ -48,26 +50,32 @@ def main() -> None:
             prepare_cohort(outer / "train", inner, targets=SOURCES[options.cohort].targets, seed=seed)
         split = split_of_folder(inner)
         table = split.table(codec)
-        for gain in GAINS:
-            if f"{gain} {seed}" in cells:
+        for gain, spread in SETTINGS:
+            key = f"{gain} {spread} {seed}"
+            if key in cells:
                 continue
-            fitted = ConditionalGaussianSynthesizer(link_gain=gain).fit(table, split.train.cohort.schema, seed=seed)
+            fitted = ConditionalGaussianSynthesizer(link_gain=gain, image_spread=spread)
+            fitted.fit(table, split.train.cohort.schema, seed=seed)
             made = split.sample(fitted, codec, VOLUME * len(table), seed=seed + 1)
             sides = (split.train, split.holdout, made)
             found = judged_figures(*sides, seed=seed, num_replicates=20)
-            cells[f"{gain} {seed}"] = found | membership_figures(*sides, seed=seed)
+            ratio = float(made.images().var(dim=0).mean() / split.train.images().var(dim=0).mean())
+            cells[key] = found | membership_figures(*sides, seed=seed) | {VARIANCE: [ratio]}
             kept.write_text(json.dumps(cells))
     lines = [
         f"{options.cohort}: {INNER_SPLITS} splits of the training patients, five synthetic records each, averaged; "
         "intervals are those of one split.",
         "",
-        f"| link gain | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 1) + "|",
+        f"| link gain | image spread | {' | '.join(COLUMNS)} | {VARIANCE} |",
+        "|---" * (len(COLUMNS) + 3) + "|",
     ]
-    for gain in GAINS:
-        mean = averaged([cells[f"{gain} {seed}"] for seed in range(INNER_SPLITS)])
-        lines.append(f"| {gain} | {' | '.join(cell_text(mean.get(name)) for name in COLUMNS)} |")
-    write_section(options.out, "Link gain: drawn latents are decoded with less contrast", lines)
+    for gain, spread in SETTINGS:
+        found = [cells[f"{gain} {spread} {seed}"] for seed in range(INNER_SPLITS)]
+        mean = averaged([{name: one[name] for name in COLUMNS if name in one} for one in found])
+        variance = sum(float(one[VARIANCE][0]) for one in found) / len(found)
+        texts = [cell_text(mean.get(name)) for name in COLUMNS]
+        lines.append(f"| {gain} | {spread} | {' | '.join(texts)} | {variance:.2f} |")
+    write_section(options.out, "Link gain and image spread: drawn latents are decoded with less contrast", lines)
 
 
 def _arguments() -> argparse.Namespace:
