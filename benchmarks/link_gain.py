@@ -12,6 +12,7 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from fusion_cohorts import (
     SOURCES,
@@ -25,14 +26,16 @@ from fusion_cohorts import (
 )
 from results_file import write_section
 
+from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.workflows import prepare_cohort
 
 # Gain of the means, and spread of everything.
 SETTINGS = ((1.0, 1.0), (1.1, 1.0), (1.4, 1.0), (1.1, 1.1), (1.1, 1.2), (1.1, 1.3))
 INNER_SPLITS = 3
-VOLUME = 5
+VOLUME, LOOKED_AT = 5, 1000
 COLUMNS = ("forward linear", "forward kernel", "reverse linear", "reverse kernel", "membership record")
+FIDELITY = ("kernel_distance", "frechet_distance", "precision", "recall", "coverage")
 VARIANCE = "pixel variance, drawn / real"
 
 
@@ -51,7 +54,7 @@ def main() -> None:
         split = split_of_folder(inner)
         table = split.table(codec)
         for gain, spread in SETTINGS:
-            key = f"{gain} {spread} {seed}"
+            key = _key(gain, spread, seed)
             if key in cells:
                 continue
             fitted = ConditionalGaussianSynthesizer(link_gain=gain, image_spread=spread)
@@ -60,22 +63,40 @@ def main() -> None:
             sides = (split.train, split.holdout, made)
             found = judged_figures(*sides, seed=seed, num_replicates=20)
             ratio = float(made.images().var(dim=0).mean() / split.train.images().var(dim=0).mean())
-            cells[key] = found | membership_figures(*sides, seed=seed) | {VARIANCE: [ratio]}
+            images = image_fidelity(split.train, split.holdout, made.limited(LOOKED_AT, seed=seed), seed=seed).metrics
+            judged = {metric.name: [metric.value, metric.floor] for metric in images if metric.name in FIDELITY}
+            cells[key] = found | membership_figures(*sides, seed=seed) | judged | {VARIANCE: [ratio]}
             kept.write_text(json.dumps(cells))
     lines = [
         f"{options.cohort}: {INNER_SPLITS} splits of the training patients, five synthetic records each, averaged; "
         "intervals are those of one split.",
         "",
-        f"| link gain | image spread | {' | '.join(COLUMNS)} | {VARIANCE} |",
-        "|---" * (len(COLUMNS) + 3) + "|",
+        f"| link gain | image spread | {' | '.join(COLUMNS)} |",
+        "|---" * (len(COLUMNS) + 2) + "|",
     ]
-    for gain, spread in SETTINGS:
-        found = [cells[f"{gain} {spread} {seed}"] for seed in range(INNER_SPLITS)]
+    tables = {setting: [cells[_key(*setting, seed)] for seed in range(INNER_SPLITS)] for setting in SETTINGS}
+    for (gain, spread), found in tables.items():
         mean = averaged([{name: one[name] for name in COLUMNS if name in one} for one in found])
-        variance = sum(float(one[VARIANCE][0]) for one in found) / len(found)
-        texts = [cell_text(mean.get(name)) for name in COLUMNS]
-        lines.append(f"| {gain} | {spread} | {' | '.join(texts)} | {variance:.2f} |")
+        lines.append(f"| {gain} | {spread} | {' | '.join(cell_text(mean.get(name)) for name in COLUMNS)} |")
+    lines += [
+        "",
+        f"What {LOOKED_AT} of the images are like, in components of the real training images' pixels; in brackets the "
+        "same of held-out patients.",
+        "",
+        f"| link gain | image spread | {VARIANCE} | {' | '.join(FIDELITY)} |".replace("_", " "),
+        "|---" * (len(FIDELITY) + 3) + "|",
+    ]
+    for (gain, spread), found in tables.items():
+        texts = [f"{np.mean([one[VARIANCE][0] for one in found]):.2f}"]
+        for name in FIDELITY:
+            value, floor = np.mean([one[name] for one in found], axis=0)
+            texts.append(f"{value:.2f} ({floor:.2f})")
+        lines.append(f"| {gain} | {spread} | {' | '.join(texts)} |")
     write_section(options.out, "Link gain and image spread: drawn latents are decoded with less contrast", lines)
+
+
+def _key(gain: float, spread: float, seed: int) -> str:
+    return f"{gain} {spread} {seed}"
 
 
 def _arguments() -> argparse.Namespace:
