@@ -60,7 +60,7 @@ class ImageCodec:
 
 @dataclass(frozen=True)
 class Split:
-    """Training and held-out patients of one split, and what their images are embedded by."""
+    """Training and held-out patients of one split, dealt by targets, and what their images are embedded by."""
 
     train: JudgedCohort
     holdout: JudgedCohort

@@ -81,7 +81,9 @@ def judge(
     result: dict[str, Any] = {
         "agreement": _agreement(split.train, split.holdout, made, seed=seed, num_replicates=num_replicates),
         "utility": _utility(split.train, split.holdout, made, seed=seed, num_replicates=num_replicates),
-        "table": _chosen(table_fidelity(split.train, split.holdout, made, seed=seed).metrics, _fidelity_key),
+        "table": _chosen(
+            table_fidelity(split.train, split.holdout, made, seed=seed, stratified=True).metrics, _fidelity_key
+        ),
     }
     attacked = made.limited(ATTACKED, seed=seed)
     texture = [split.embeddings["texture"](part).double() for part in attacked.images().split(BATCH)]
@@ -124,7 +126,7 @@ def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: in
     agreement = _agreement(train, holdout, made, seed=seed, num_replicates=2)
     gains = [[np.array([score]) for score in agreement[f"{way} linear"]["mean"]] for way in ("forward", "reverse")]
     both = [min(float(agreement_ratio(*one)), 1.0) for one in gains]
-    shape = _chosen(table_fidelity(train, holdout, made, seed=seed).metrics, _fidelity_key)["column_shape"][0]
+    shape = _fidelity(train, holdout, made, seed=seed)["column_shape"][0]
     exact = _chosen(nearness_metrics(train, holdout, made, seed=seed), _privacy_key)["exact rows"]
     excess = max(exact[0] - exact[3], 0.0)
     found = {"forward": both[0], "reverse": both[1], "shape": shape, "exact rows above holdout": excess}
@@ -250,6 +252,11 @@ def _utility(
 def _chosen(records: Any, key: Callable[[MetricRecord], str | None]) -> dict[str, list]:
     """Return value, low, high and floor of the records that have a key."""
     return {name: [*_numbers(record), record.floor] for record in records if (name := key(record))}
+
+
+def _fidelity(train: JudgedCohort, holdout: JudgedCohort, made: JudgedCohort, *, seed: int) -> dict[str, list]:
+    """Return column shapes and pair trends; all splits here are stratified."""
+    return _chosen(table_fidelity(train, holdout, made, seed=seed, stratified=True).metrics, _fidelity_key)
 
 
 def _fidelity_key(record: MetricRecord) -> str | None:

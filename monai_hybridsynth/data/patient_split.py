@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,14 @@ import pandas as pd
 from .record_schema import CohortError, RecordProblem, RecordSchema
 from .record_schema.value_parsing import as_text, is_missing
 
-__all__ = ["SPLIT_SIDES", "given_split", "split_patients", "target_classes"]
+__all__ = [
+    "SPLIT_SIDES",
+    "given_split",
+    "is_stratified_split",
+    "note_split",
+    "split_patients",
+    "target_classes",
+]
 
 SPLIT_SIDES = ("train", "holdout")
 _NUMBER_CLASSES = 4
@@ -174,3 +183,22 @@ def given_split(values: pd.Series, patients: pd.Series, *, file: str, rows: Iter
     if problems:
         raise CohortError(problems)
     return pd.Series(sides.to_numpy(), dtype=object)
+
+
+def note_split(folder: str | Path, *, stratified_by: Sequence[str]) -> None:
+    """Add to the ``schema.json`` beside both sides by which targets they were dealt; by none if the cohort said how."""
+    path = Path(folder) / "schema.json"
+    content = json.loads(path.read_text(encoding="utf-8")) | {"split": {"stratified_by": list(stratified_by)}}
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def is_stratified_split(train: str | Path, holdout: str | Path) -> bool:
+    """Return whether both folders are the sides of one split that `split_patients` dealt by targets.
+
+    Of folders that lie apart, or were prepared without a note of it, nothing is known: False.
+    """
+    sides = Path(train).resolve(), Path(holdout).resolve()
+    note = sides[0].parent / "schema.json"
+    if tuple(side.name for side in sides) != SPLIT_SIDES or sides[0].parent != sides[1].parent or not note.is_file():
+        return False
+    return bool(json.loads(note.read_text(encoding="utf-8-sig")).get("split", {}).get("stratified_by"))

@@ -15,6 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from monai_hybridsynth.data import Cohort, digest_folder, digest_network, digest_sources
+from monai_hybridsynth.data.patient_split import is_stratified_split
 from monai_hybridsynth.evaluation.copies import copy_metrics
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
 from monai_hybridsynth.evaluation.dependence import dependence_findings
@@ -96,7 +97,8 @@ def evaluate_cohorts(
         raise ValueError("synthetic is empty; give at least one synthetic cohort folder.")
     limits = Thresholds.defaults() if thresholds is None else Thresholds.load(thresholds)
     out.mkdir(parents=True, exist_ok=True)
-    stages = _stages(seed=seed, num_replicates=num_replicates, thorough=thorough)
+    stratified = is_stratified_split(train, holdout)
+    stages = _stages(seed=seed, num_replicates=num_replicates, stratified=stratified, thorough=thorough)
     with tqdm(total=2 + len(folders) * (1 + len(stages)) + 1, unit="step", desc="evaluate") as bar:
         clock = _Clock(bar)
         with clock("read"):
@@ -111,6 +113,7 @@ def evaluate_cohorts(
                 supervised=thorough,
                 real=[content["files"] for content in contents.values()],
                 num_replicates=num_replicates,
+                stratified=stratified,
                 seed=seed,
                 spatial_size=spatial_size,
             )
@@ -142,7 +145,7 @@ def evaluate_cohorts(
         return document
 
 
-def _stages(*, seed: int, num_replicates: int, thorough: bool = False) -> dict[str, Stage]:
+def _stages(*, seed: int, num_replicates: int, stratified: bool = False, thorough: bool = False) -> dict[str, Stage]:
     """Return the stages by name, in the order of the report; each takes train, holdout and a synthetic cohort."""
     refitted = {"seed": seed, "num_replicates": num_replicates}
 
@@ -154,7 +157,7 @@ def _stages(*, seed: int, num_replicates: int, thorough: bool = False) -> dict[s
         "retrieval": lambda a, b, c: retrieval_findings(a, b, c, seed=seed),
         "dependence": lambda a, b, c: dependence_findings(a, b, c, seed=seed),
         "utility": lambda a, b, c: utility_findings(a, b, c.limited(MAXIMUM_PROBE_RECORDS, seed=seed), **refitted),
-        "fidelity": lambda a, b, c: table_fidelity(a, b, c, seed=seed),
+        "fidelity": lambda a, b, c: table_fidelity(a, b, c, seed=seed, stratified=stratified),
         "image fidelity": lambda a, b, c: image_fidelity(a, b, c, seed=seed),
         "record fidelity": lambda a, b, c: record_fidelity(a, b, c, seed=seed),
         "privacy": lambda a, b, c: Findings(nearness_metrics(a, b, c, seed=seed)),
@@ -192,6 +195,7 @@ def _judges(
     supervised: bool,
     real: list[str],
     num_replicates: int,
+    stratified: bool,
     seed: int,
     spatial_size: int,
 ) -> tuple[Judges, FinishedStages]:
@@ -207,7 +211,8 @@ def _judges(
         seed=seed,
     )
     networks = [judges.judge, *judges.spaces.values()]
-    settings |= {"num_replicates": num_replicates, "judge": [_digest(one) for one in networks], "real": real}
+    settings |= {"num_replicates": num_replicates, "stratified": stratified}
+    settings |= {"judge": [_digest(one) for one in networks], "real": real}
     return judges, FinishedStages(folder, settings)
 
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from monai_hybridsynth.data import split_patients
+from monai_hybridsynth.data import RecordSchema, split_patients
 from monai_hybridsynth.data.patient_split import SPLIT_SIDES, target_classes
-from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, limited_rows
 from monai_hybridsynth.metrics import Estimate, bootstrap_weights, interval
 
 __all__ = ["TableComparison", "TableDraws", "table_draws"]
 
 NUM_DRAWS = 8
 NUM_REPLICATES = 200
-# Root mean square of the standardised deviations of class counts: 1 on average where patients are held out at random;
-# iterative stratification leaves .2 to .3.
-STRATIFIED = 0.5
+# Of a larger synthetic cohort, this many records take part in a stratified draw.
+MOST_DEALT = 10_000
 
 # Takes the training table, the other table and weights (..., rows) of both; returns statistics (...).
 TableStatistic = Callable[[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray], np.ndarray]
@@ -109,18 +108,29 @@ def _mean(values: np.ndarray) -> float:
     return float(finite.mean()) if finite.size else float("nan")
 
 
-def table_draws(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int) -> TableDraws:
+def table_draws(
+    train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int, stratified: bool = False
+) -> TableDraws:
     """Return draws in which holdout and synthetic cohort have equally many patients or records.
 
     A distance between two samples is the larger the smaller they are. A large synthetic cohort would reach the floor
-    that few held-out patients set although it differs more than they do. And held-out patients who were dealt by the
-    classes of the targets are nearer to the training patients than patients drawn at random: where they were, synthetic
-    records are dealt by the same rule, from the classes of the synthetic cohort itself, so that records as good as real
-    ones reach the floor.
+    that few held-out patients set although it differs more than they do.
+
+    Held-out patients who were dealt by the classes of the targets have nearly the training patients' shares of them,
+    which patients drawn at random have not. Then synthetic records are dealt by the same rule, from the classes of the
+    synthetic cohort itself, so that a cohort with the right shares is not held to be worse for the chance of a draw.
+
+    Args:
+        train: training patients.
+        holdout: held-out patients.
+        synthetic: the cohort that is judged.
+        seed: of the draws.
+        stratified: whether holdout and train were dealt by the training schema's targets.
     """
     size = min(holdout.num_groups, synthetic.num_groups)
     whole = size == holdout.num_groups == synthetic.num_groups
-    stratified = size == holdout.num_groups < synthetic.num_groups and _is_stratified(train, holdout)
+    # A part of the holdout, and all of the synthetic cohort, are as chance made them.
+    stratified = stratified and size == holdout.num_groups < synthetic.num_groups
     num_draws = 1 if whole else NUM_DRAWS
     real = np.vstack(
         [
@@ -129,8 +139,11 @@ def table_draws(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCoh
         ]
     )
     held = _parts(holdout, size, num_draws, seed=seed + 1) * holdout.weights
-    draw = _stratified_parts if stratified else _parts
-    made = draw(synthetic, size, num_draws, seed=seed + 2) * synthetic.weights
+    if stratified:
+        made = _stratified_parts(synthetic, train.cohort.schema, size, num_draws, seed=seed + 2)
+    else:
+        made = _parts(synthetic, size, num_draws, seed=seed + 2)
+    made = made * synthetic.weights
     codes = np.unique(synthetic.groups, return_inverse=True)[1].reshape(-1)
     rng = np.random.default_rng(seed + 3)
     chance = np.full(synthetic.num_groups, 1 / synthetic.num_groups)
@@ -138,25 +151,21 @@ def table_draws(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCoh
     return TableDraws((train, holdout, synthetic), real, held, np.vstack([made, drawn]), size, stratified)
 
 
-def _is_stratified(train: JudgedCohort, holdout: JudgedCohort) -> bool:
-    """Return whether each class of the targets has its share of patients in the holdout, nearer than by chance."""
-    table = pd.concat([train.table, holdout.table], ignore_index=True)
-    groups = np.concatenate([train.groups, holdout.groups])
-    classes = target_classes(table, train.cohort.schema).groupby(groups).any()
-    held = classes.index.isin(holdout.groups)
-    share, counts = held.mean(), classes.sum(axis=0)
-    excess = (classes[held].sum(axis=0) - share * counts) / np.sqrt(share * (1 - share) * counts)
-    return bool(len(counts) and np.sqrt((excess**2).mean()) < STRATIFIED)
+def _stratified_parts(side: JudgedCohort, schema: RecordSchema, size: int, num_draws: int, *, seed: int) -> np.ndarray:
+    """Return which rows belong to each draw of ``size`` records, dealt as a split deals its held-out patients.
 
-
-def _stratified_parts(side: JudgedCohort, size: int, num_draws: int, *, seed: int) -> np.ndarray:
-    """Return which rows belong to each draw of ``size`` patients, dealt as a split deals its held-out patients."""
-    classes = target_classes(side.table, side.cohort.schema)
-    sides = [
-        split_patients(side.groups, classes, holdout=size / side.num_groups, seed=seed + draw)
-        for draw in range(num_draws)
-    ]
-    return np.array([held == SPLIT_SIDES[1] for held in sides], dtype=float)
+    A class that a draw holds less than once on average is left to chance: a split puts one patient of it on either
+    side, and here that would hide how rare it has become.
+    """
+    parts = np.zeros((num_draws, len(side)))
+    for draw in range(num_draws):
+        rows = limited_rows(len(side), MOST_DEALT, seed=seed + draw)
+        classes = target_classes(side.table.iloc[rows], schema)
+        held_out = size / len(rows)
+        common = classes.loc[:, classes.sum(axis=0) * held_out >= 1]
+        dealt = split_patients(side.groups[rows], common, holdout=held_out, seed=seed + draw)
+        parts[draw, rows[(dealt == SPLIT_SIDES[1]).to_numpy()]] = 1
+    return parts
 
 
 def _parts(side: JudgedCohort, size: int, num_draws: int, *, seed: int) -> np.ndarray:

@@ -27,15 +27,19 @@ from monai_hybridsynth.metrics import (
 __all__ = ["table_fidelity"]
 
 
-def table_fidelity(train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int) -> Findings:
+def table_fidelity(
+    train: JudgedCohort, holdout: JudgedCohort, synthetic: JudgedCohort, *, seed: int, stratified: bool = False
+) -> Findings:
     """Return every figure of table fidelity, synthetic against train, with holdout against train as its floor.
+
+    ``stratified`` says that the holdout was dealt by the targets, see `table_draws`.
 
     Metrics: column_shape, pair_trend, missingness, missingness_pattern, censoring, label_cooccurrence,
     categories_kept, constraint_violations. Drawing: ``cooccurrence``.
     """
     schema = train.cohort.schema
     views = column_views(schema, [train.table, holdout.table, synthetic.table])
-    draws = table_draws(train, holdout, synthetic, seed=seed)
+    draws = table_draws(train, holdout, synthetic, seed=seed, stratified=stratified)
     together = label_cooccurrence(draws)
     return Findings(
         [

@@ -54,7 +54,8 @@ class ConditionalGaussianSynthesizer:
             answers drawn latents, which lie where it was trained less, with less contrast than those of real images
             (``benchmarks/RESULTS.md``, "Link gain and image spread"). 1 for latents that are not decoded.
         image_spread: how many times as far from their mean as learned the latents of drawn images lie, for the same
-            reason. 1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
+            reason; 1.2 was chosen for the shipped decoder of chests. 1 for latents that are not decoded. Where a latent
+            is fixed the others are drawn as learned.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:
@@ -178,6 +179,8 @@ class ConditionalGaussianSynthesizer:
         """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did."""
         content, arrays = read_artifact(folder, cls.__name__)
         synthesizer = cls(**content["arguments"])
+        # Artifacts older than this argument were made, and go on to be drawn from, without it.
+        synthesizer.image_spread = content["arguments"].get("image_spread", 1.0)
         synthesizer.layout_ = TableLayout.from_dict(content["layout"])
         synthesizer.columns_ = [read_underlying(column) for column in content["columns"]]
         synthesizer.copula_ = GaussianCopula(arrays["mean"], arrays["covariance"])
@@ -200,9 +203,11 @@ class ConditionalGaussianSynthesizer:
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""
-        if self._image is None or self._image.copula is not self.copula_:
-            self._image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
-        return self._image
+        image = self._image
+        if image is None or image.copula is not self.copula_ or image.gain != self.link_gain:
+            image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
+            self._image = image
+        return image
 
     def _calibrate(self) -> None:
         """Let every column move its thresholds until what the model draws has the learned shares."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,7 @@ class FactorisedCTGANSynthesizer:
         # The Gaussian first: it refuses a wrong table within a second.
         self.image_ = gaussian.fit(table, schema, seed=seed)
         self.table_ = rows.fit(table.drop(columns=latent_columns(table)), schema, seed=seed)
-        encoder, names = self.image_.layout_.encoder, self.image_.layout_.latent_names
-        # From the model's own records, so that it says nothing of patients that the two parts do not say.
-        records = self.sample(LINK_RECORDS if names else 1, seed=seed)
-        self.link_ = LatentLink.fit(records[names].to_numpy(dtype=float), records[encoder.names], encoder)
+        self.link_ = self._fit_link(seed=seed)
         return self
 
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
@@ -123,6 +121,19 @@ class FactorisedCTGANSynthesizer:
         if not layout.latent_names:
             return rows
         return self.image_.sample(num_records, conditions=pd.concat([rows, latents], axis=1), seed=seeds[1])
+
+    def _fit_link(self, *, seed: int) -> LatentLink:
+        """Learn how likely latents are given a row.
+
+        From the model's own records, so that it says nothing of patients that the two parts do not say; their latents
+        are drawn as learned, since it is latents of real images, not of images to be decoded, that it judges.
+        """
+        encoder, names = self.image_.layout_.encoder, self.image_.layout_.latent_names
+        rows = self.table_.sample(LINK_RECORDS if names else 1, seed=seed)
+        learned = copy(self.image_)
+        learned.link_gain = learned.image_spread = 1.0
+        records = learned.sample(len(rows), conditions=rows, seed=seed)
+        return LatentLink.fit(records[names].to_numpy(dtype=float), records[encoder.names], encoder)
 
     def save(self, folder: str | Path) -> Path:
         """Write both parts below the folder; no pickle, no row."""

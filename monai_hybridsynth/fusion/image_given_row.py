@@ -40,7 +40,7 @@ class ImageGivenRow:
     def __init__(
         self, copula: GaussianCopula, columns: Sequence[UnderlyingColumn], *, links: np.ndarray, gain: float
     ) -> None:
-        self.copula = copula
+        self.copula, self.gain = copula, gain
         self.columns = list(columns)
         size = sum(column.size for column in columns)
         inner = copula.covariance[:size, :size].astype(float)

@@ -69,8 +69,9 @@ class PrivateGaussianSynthesizer(ConditionalGaussianSynthesizer):
         latent_components: int = 32,
         noise_seed: int | None = None,
     ) -> None:
-        # No category is left out for being rare: which there are is public.
-        super().__init__(latent_components=latent_components, minimum_patients=0)
+        # No category is left out for being rare: which there are is public. Latents are not spread: those outside of
+        # the measured directions have the encoder's public variance already.
+        super().__init__(latent_components=latent_components, image_spread=1.0, minimum_patients=0)
         self.terms = PrivacyTerms(epsilon, delta, public_schema, encoder_is_public, noise_seed)
         self.directions = directions
 

@@ -16,7 +16,13 @@ from monai_hybridsynth.data import CohortError, ImageSettings, RecordProblem, Re
 from monai_hybridsynth.data.cohort_folder import CheckedRecords, check_records, read_schema, write_records
 from monai_hybridsynth.data.image_check import ImageCheck, check_images
 from monai_hybridsynth.data.image_files import image_format
-from monai_hybridsynth.data.patient_split import SPLIT_SIDES, given_split, split_patients, target_classes
+from monai_hybridsynth.data.patient_split import (
+    SPLIT_SIDES,
+    given_split,
+    note_split,
+    split_patients,
+    target_classes,
+)
 from monai_hybridsynth.data.record_schema import set_targets
 from monai_hybridsynth.data.record_schema.column_evidence import name_words
 from monai_hybridsynth.data.record_tables import RecordTable, read_record_table
@@ -94,7 +100,8 @@ def prepare_cohort(
     table = checked.parsed.table
     _note_readings(checked, images, raw, found, patients=table[str(schema.group_name)])
     _note_rare_classes(table, schema, found, sides)
-    _write(out, source, table, schema, sides, checked.image_paths, copy=copy)
+    dealt = not _brings_split(raw, schema)
+    _write(out, source, table, schema, sides, checked.image_paths, dealt=dealt, copy=copy)
     return PreparedCohort(
         out,
         schema,
@@ -216,6 +223,10 @@ def _check_images(checked: CheckedRecords, schema: RecordSchema, raw: RecordTabl
     )
 
 
+def _brings_split(raw: RecordTable, schema: RecordSchema) -> bool:
+    return "split" in raw.table.columns and not ("split" in schema and schema["split"].is_modelled)
+
+
 def _settle_sides(
     checked: CheckedRecords, schema: RecordSchema, raw: RecordTable, found: _Findings, *, holdout: float, seed: int
 ) -> pd.Series | None:
@@ -225,7 +236,7 @@ def _settle_sides(
         return None
     patients = table[schema.group_name]
     try:
-        if "split" in raw.table.columns and not ("split" in schema and schema["split"].is_modelled):
+        if _brings_split(raw, schema):
             sides = given_split(raw.table["split"], patients, file=raw.file, rows=raw.rows)
             found.note("split", "read as", len(sides), "given by the column 'split'")
             return sides
@@ -282,6 +293,7 @@ def _write(
     sides: pd.Series,
     paths: list[Path],
     *,
+    dealt: bool,
     copy: bool,
 ) -> None:
     """Write beside ``out`` first, so that a half-written cohort never has its name."""
@@ -300,6 +312,7 @@ def _write(
         write_records(folder / "records.csv", rows)
         schema.save(folder / "schema.json")
     schema.save(partial / "schema.json")
+    note_split(partial, stratified_by=schema.target_names if dealt else [])
     if not out.exists():
         partial.rename(out)
         return

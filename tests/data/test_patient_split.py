@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from monai_hybridsynth.data import CohortError, RecordField, RecordSchema, split_patients
-from monai_hybridsynth.data.patient_split import given_split, target_classes
+from monai_hybridsynth.data.patient_split import given_split, is_stratified_split, note_split, target_classes
 
 
 def cohort(seed: int, patients: int = 60):
@@ -117,3 +117,17 @@ def test_every_fault_of_a_given_split_is_named():
 def test_a_given_split_with_an_empty_side():
     with pytest.raises(CohortError, match="leaves holdout empty"):
         given_split(pd.Series(["train"]), pd.Series(["a"]), file="records.csv", rows=[2])
+
+
+def test_a_split_says_whether_it_was_dealt_by_targets(tmp_path):
+    train, holdout = tmp_path / "train", tmp_path / "holdout"
+    assert not is_stratified_split(train, holdout), "no prepared cohort"
+    (tmp_path / "schema.json").write_text('{"version": 1, "fields": [{"name": "größe"}]}', encoding="utf-8")
+    assert not is_stratified_split(train, holdout), "prepared without a note"
+    note_split(tmp_path, stratified_by=["sex"])
+    assert is_stratified_split(train, holdout)
+    assert is_stratified_split(str(train) + "/", holdout)
+    assert not is_stratified_split(holdout, train), "the other way round it is another split"
+    assert not is_stratified_split(train, tmp_path / "elsewhere" / "holdout")
+    note_split(tmp_path, stratified_by=[])
+    assert not is_stratified_split(train, holdout)

@@ -8,7 +8,6 @@ import pytest
 from monai_hybridsynth.data import split_patients
 from monai_hybridsynth.data.patient_split import target_classes
 from monai_hybridsynth.evaluation.table_draws import table_draws
-from monai_hybridsynth.evaluation.table_fidelity import table_fidelity
 
 
 def test_both_sides_have_one_size(judged):
@@ -57,7 +56,7 @@ def stratified_sides(judged, seed):
 
 def test_where_the_split_is_stratified_synthetic_records_are_dealt_like_held_out_patients(judged):
     train, holdout, synthetic = stratified_sides(judged, 0)
-    draws = table_draws(train, holdout, synthetic, seed=0)
+    draws = table_draws(train, holdout, synthetic, seed=0, stratified=True)
     assert draws.stratified
     assert "dealt by the targets" in draws.describe()
     first = draws.synthetic[: draws.num_draws]
@@ -65,32 +64,38 @@ def test_where_the_split_is_stratified_synthetic_records_are_dealt_like_held_out
     classes = target_classes(synthetic.table, synthetic.cohort.schema).to_numpy()
     assert np.abs(first @ classes - classes.mean(axis=0) * draws.size).max() <= 1
     plain = draws.synthetic[draws.num_draws :] @ classes
-    assert np.abs(plain - classes.mean(axis=0) * draws.size).max() > 5, (
-        "bootstrap samples stay plain, which is cautious"
-    )
+    assert np.abs(plain - classes.mean(axis=0) * draws.size).max() > 5, "bootstrap samples stay plain"
     assert not np.array_equal(first[0], first[1])
 
 
-def test_a_split_that_is_not_stratified_is_compared_with_plain_draws(judged):
-    whole = judged("train", 160, 1)
-    order = np.argsort(whole.table["age"].to_numpy(), kind="stable")
-    by_age = whole.subset(np.flatnonzero(np.isin(whole.groups, whole.groups[order[:80]]))), whole
-    synthetic = judged("synthetic", 600, 2)
-    assert not table_draws(by_age[1], by_age[0], synthetic, seed=0).stratified
+@pytest.mark.parametrize("count", [20, 40])
+def test_as_many_records_as_are_held_out_or_fewer_are_compared_as_chance_made_them(judged, count):
     train, holdout, _ = stratified_sides(judged, 1)
-    few = judged("synthetic", 20, 3)
-    assert not table_draws(train, holdout, few, seed=0).stratified, "a smaller part of the holdout is not stratified"
+    few = judged("synthetic", count, 3)
+    assert not table_draws(train, holdout, few, seed=0, stratified=True).stratified
 
 
-def test_real_patients_drawn_again_reach_the_floor_of_a_stratified_split(judged, monkeypatch):
-    def gap():
-        found = []
-        for seed in range(8):
-            metrics = table_fidelity(*stratified_sides(judged, seed), seed=seed).metrics
-            found += [m.value - m.floor for m in metrics if m.name == "column_shape" and m.column in ("sex", "age")]
-        return np.mean(found)
+def share_gap(first, second, *weights):
+    """Return how far the shares of one sex lie apart."""
+    shares = [w @ (table["sex"] == "m") / w.sum(1) for w, table in zip(weights, (first, second), strict=True)]
+    return np.abs(shares[1] - shares[0])
 
-    dealt = gap()
-    monkeypatch.setattr("monai_hybridsynth.evaluation.table_draws.STRATIFIED", 0.0)
-    assert dealt == pytest.approx(0, abs=0.012)
-    assert gap() < dealt - 0.02
+
+def test_training_patients_drawn_again_reach_the_floor_of_a_stratified_split(judged):
+    def gap(stratified):
+        sides = [stratified_sides(judged, seed) for seed in range(10)]
+        draws = [table_draws(*side, seed=0, stratified=stratified).compare(share_gap) for side in sides]
+        return np.mean([found.value - found.floor for found in draws])
+
+    assert abs(gap(True)) < 0.012
+    assert gap(False) > 0.03
+
+
+def test_a_class_that_became_rare_is_not_dealt_into_every_draw(judged):
+    train, holdout, synthetic = stratified_sides(judged, 0)
+    table = synthetic.table.assign(sex="f")
+    table.loc[:3, "sex"] = "m"
+    synthetic = replace(synthetic, cohort=replace(synthetic.cohort, table=table))
+    found = table_draws(train, holdout, synthetic, seed=0, stratified=True)
+    drawn = found.synthetic[: found.num_draws] @ (table["sex"] == "m").to_numpy()
+    assert drawn.mean() < 0.6, "4 of 600 are .27 of 40; one patient on either side would make it 1"
