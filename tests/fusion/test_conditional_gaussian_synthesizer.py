@@ -111,13 +111,14 @@ def test_a_gain_moves_drawn_images_further_and_leaves_given_ones_alone(gaussian,
     pd.testing.assert_frame_equal(rows[0], rows[1])
 
 
-def test_a_spread_moves_drawn_images_away_from_their_mean_and_leaves_given_ones_alone(table, schema):
+def test_a_spread_moves_drawn_images_away_from_their_mean_and_leaves_given_ones_alone(table, schema, tmp_path):
     names = [name for name in table.columns if name.startswith("latent")]
     models = [ConditionalGaussianSynthesizer(image_spread=spread).fit(table, schema, seed=0) for spread in (1.0, 1.5)]
     plain, wide = (model.sample(500, seed=1) for model in models)
     pd.testing.assert_frame_equal(plain.drop(columns=names), wide.drop(columns=names))
     mean = models[0].whitening_.mean_
     np.testing.assert_allclose(wide[names] - mean, 1.5 * (plain[names] - mean), atol=1e-5)
+    pd.testing.assert_frame_equal(load_synthesizer(models[1].save(tmp_path / "artifact")).sample(500, seed=1), wide)
     one = {names[0]: 0.5}
     pd.testing.assert_frame_equal(*(model.sample(50, conditions=one, seed=1) for model in models))
 
@@ -170,6 +171,14 @@ def test_one_seed_gives_one_cohort_and_leaves_the_global_states_alone(gaussian, 
     pd.testing.assert_frame_equal(*made)
     pd.testing.assert_frame_equal(*drawn[:2])
     assert not drawn[0].equals(drawn[2])
+
+
+def test_an_artifact_older_than_the_spread_of_images_samples_as_it_did(gaussian, tmp_path):
+    file = gaussian.save(tmp_path / "artifact") / "synthesizer.json"
+    written = json.loads(file.read_text())
+    assert written["arguments"].pop("image_spread") == 1.0
+    file.write_text(json.dumps(written))
+    pd.testing.assert_frame_equal(load_synthesizer(file.parent).sample(40, seed=3), gaussian.sample(40, seed=3))
 
 
 def test_a_loaded_artifact_samples_the_same(gaussian, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,15 @@ def test_rows_follow_a_fixed_image(factorised):
     assert (drawn["sex"][:200] == "M").mean() > 0.9
     assert (drawn["sex"][200:] == "F").mean() > 0.9
     assert drawn["age"][::2].mean() - drawn["age"][1::2].mean() > 15  # 30 in the data, less the noise of the latent
+
+
+def test_rows_are_judged_by_latents_as_learned(factorised):
+    exaggerated = copy(factorised)
+    exaggerated.image_ = copy(factorised.image_)
+    exaggerated.image_.link_gain, exaggerated.image_.image_spread = 2.0, 2.0
+    found = exaggerated._fit_link(seed=0)
+    np.testing.assert_array_equal(found.slopes, factorised.link_.slopes)
+    np.testing.assert_array_equal(found.residual, factorised.link_.residual)
 
 
 def test_what_an_image_says_nothing_of_keeps_its_share(factorised):

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from monai_hybridsynth.data import CohortError, RecordSchema, read_cohort
+from monai_hybridsynth.data.patient_split import is_stratified_split
 from monai_hybridsynth.workflows import prepare_cohort, prepare_phantom
 
 ROWS = 48
@@ -81,6 +82,7 @@ def test_a_prepared_cohort_is_whole_and_the_source_untouched(write, tmp_path):
     assert holdout.table["patient_id"].nunique() == 6
     assert not set(train.table["patient_id"]) & set(holdout.table["patient_id"])
     assert train.schema.target_names == ["sex", "Findings", "death"]
+    assert is_stratified_split(tmp_path / "out" / "train", tmp_path / "out" / "holdout")
     both = pd.concat([train.table, holdout.table]).sort_values("image", ignore_index=True)
     again = prepared.schema.parse(rows()).sort_values("image", ignore_index=True)
     pd.testing.assert_frame_equal(both, again)
@@ -209,8 +211,9 @@ def test_no_patients(write, tmp_path, how):
 def test_a_given_split_is_kept_and_checked(write, tmp_path):
     table = rows()
     table["split"] = ["holdout" if number < 10 else "train" for number in range(ROWS)]
-    prepare_cohort(write(table), tmp_path / "out")
+    prepare_cohort(write(table), tmp_path / "out", targets=["sex"])
     assert sorted(read_cohort(tmp_path / "out" / "holdout").table["image"]) == sorted(table["image"][:10])
+    assert not is_stratified_split(tmp_path / "out" / "train", tmp_path / "out" / "holdout")
     table.loc[0, "split"] = "train"
     found = problems_of(write(table, "other"), tmp_path / "other_out")
     assert "'p0' is in train (row 2) and in holdout (row 3); put all rows of a patient on one side" in found[0]
