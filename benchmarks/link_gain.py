@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from fusion_cohorts import (
 from results_file import write_section
 
 from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
+from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.workflows import prepare_cohort
 
@@ -35,7 +37,13 @@ SETTINGS = ((1.0, 1.0), (1.1, 1.0), (1.4, 1.0), (1.1, 1.1), (1.1, 1.2), (1.1, 1.
 INNER_SPLITS = 3
 VOLUME, LOOKED_AT = 5, 1000
 COLUMNS = ("forward linear", "forward kernel", "reverse linear", "reverse kernel", "membership record")
-FIDELITY = ("kernel_distance", "frechet_distance", "precision", "recall", "coverage")
+# Figures of image fidelity, in components of the real training images' pixels and in untrained convolutions.
+SPACES = {"judge": "pixels", "texture": "texture"}
+FIDELITY = [
+    f"{name} {space}"
+    for space in SPACES.values()
+    for name in ("kernel_distance", "frechet_distance", "recall", "coverage")
+]
 VARIANCE = "pixel variance, drawn / real"
 
 
@@ -64,8 +72,7 @@ def main() -> None:
             found = judged_figures(*sides, seed=seed, num_replicates=20)
             ratio = float(made.images().var(dim=0).mean() / split.train.images().var(dim=0).mean())
             images = image_fidelity(split.train, split.holdout, made.limited(LOOKED_AT, seed=seed), seed=seed).metrics
-            judged = {metric.name: [metric.value, metric.floor] for metric in images if metric.name in FIDELITY}
-            cells[key] = found | membership_figures(*sides, seed=seed) | judged | {VARIANCE: [ratio]}
+            cells[key] = found | membership_figures(*sides, seed=seed) | fidelity_figures(images) | {VARIANCE: [ratio]}
             kept.write_text(json.dumps(cells))
     lines = [
         f"{options.cohort}: {INNER_SPLITS} splits of the training patients, five synthetic records each, averaged; "
@@ -80,8 +87,8 @@ def main() -> None:
         lines.append(f"| {gain} | {spread} | {' | '.join(cell_text(mean.get(name)) for name in COLUMNS)} |")
     lines += [
         "",
-        f"What {LOOKED_AT} of the images are like, in components of the real training images' pixels; in brackets the "
-        "same of held-out patients.",
+        f"What {LOOKED_AT} of the images are like, in components of the real training images' pixels and in untrained "
+        "convolutions (texture); in brackets the same of held-out patients.",
         "",
         f"| link gain | image spread | {VARIANCE} | {' | '.join(FIDELITY)} |".replace("_", " "),
         "|---" * (len(FIDELITY) + 3) + "|",
@@ -93,6 +100,16 @@ def main() -> None:
             texts.append(f"{value:.2f} ({floor:.2f})")
         lines.append(f"| {gain} | {spread} | {' | '.join(texts)} |")
     write_section(options.out, "Link gain and image spread: drawn latents are decoded with less contrast", lines)
+
+
+def fidelity_figures(metrics: Iterable[MetricRecord]) -> dict[str, list]:
+    """Return value and floor of the figures of all images, by name and space."""
+    found = {}
+    for metric in metrics:
+        name = f"{metric.name} {SPACES.get(str(metric.dimensions.get('features')))}"
+        if name in FIDELITY and set(metric.dimensions) == {"features"}:
+            found[name] = [metric.value, metric.floor]
+    return found
 
 
 def _key(gain: float, spread: float, seed: int) -> str:
