@@ -39,8 +39,8 @@ REPLICATES, REPLICATES_OF_ONE = 2, 40
 RANDOM_HOLDOUTS = 6
 # One inner split cannot tell scores apart that differ by less; of those the fastest configuration is chosen.
 INDISTINCT = 0.03
-# Fitted in a second or so; these get every combination of five splits and five seeds.
-FAST = ("Gaussian copula", "conditional Gaussian")
+# Fitted in seconds; these get every combination of five splits and five seeds.
+FAST = ("Gaussian copula", "conditional Gaussian", "joint flow")
 # Fitted in a minute or more; these get five splits and one seed.
 SLOW = ("TVAE", "Forest-Flow", "CTGAN tuned", "CTGAN paper")
 
