@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,8 +207,8 @@ def _elsewhere(results: dict[str, Any], cohort: str) -> list[str]:
     def attack(view: str) -> Callable[[list], str]:
         def text(cells: list[dict[str, Any]]) -> str:
             found = over_splits(cells, entry("privacy", f"membership {view}"))
-            if found.low is not None:
-                return str(found)
+            if found.low is not None and found.high is not None:
+                return str(replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)))
             return _averaged([cell["privacy"][f"membership {view}"] for cell in cells])
 
         return text
