@@ -17,8 +17,8 @@ __all__ = ["TableComparison", "TableDraws", "table_draws"]
 
 NUM_DRAWS = 8
 NUM_REPLICATES = 200
-# Of a larger synthetic cohort, this many records take part in a stratified draw.
-MOST_DEALT = 10_000
+# Of a larger synthetic cohort so many records take part in a stratified draw, and at least so many for each one drawn.
+MOST_DEALT, FEWEST_PER_DRAWN = 10_000, 4
 
 # Takes the training table, the other table and weights (..., rows) of both; returns statistics (...).
 TableStatistic = Callable[[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray], np.ndarray]
@@ -157,9 +157,9 @@ def _stratified_parts(side: JudgedCohort, schema: RecordSchema, size: int, num_d
     A class that a draw holds less than once on average is left to chance: a split puts one patient of it on either
     side, and here that would hide how rare it has become.
     """
-    parts = np.zeros((num_draws, len(side)))
+    parts, most = np.zeros((num_draws, len(side))), max(MOST_DEALT, FEWEST_PER_DRAWN * size)
     for draw in range(num_draws):
-        rows = limited_rows(len(side), MOST_DEALT, seed=seed + draw)
+        rows = limited_rows(len(side), most, seed=seed + draw)
         classes = target_classes(side.table.iloc[rows], schema)
         held_out = size / len(rows)
         common = classes.loc[:, classes.sum(axis=0) * held_out >= 1]

@@ -99,3 +99,12 @@ def test_a_class_that_became_rare_is_not_dealt_into_every_draw(judged):
     found = table_draws(train, holdout, synthetic, seed=0, stratified=True)
     drawn = found.synthetic[: found.num_draws] @ (table["sex"] == "m").to_numpy()
     assert drawn.mean() < 0.6, "4 of 600 are .27 of 40; one patient on either side would make it 1"
+
+
+def test_a_large_cohort_is_dealt_in_part(judged, monkeypatch):
+    monkeypatch.setattr("monai_hybridsynth.evaluation.table_draws.MOST_DEALT", 30)
+    train, holdout, synthetic = stratified_sides(judged, 0)
+    draws = table_draws(train, holdout, synthetic, seed=0, stratified=True)
+    first = draws.synthetic[: draws.num_draws]
+    assert (first.sum(axis=1) == holdout.num_groups).all()
+    assert first.any(axis=0).mean() > 0.3, "every draw is dealt from another part"
