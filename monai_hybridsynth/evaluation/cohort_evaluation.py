@@ -97,8 +97,8 @@ def evaluate_cohorts(
         raise ValueError("synthetic is empty; give at least one synthetic cohort folder.")
     limits = Thresholds.defaults() if thresholds is None else Thresholds.load(thresholds)
     out.mkdir(parents=True, exist_ok=True)
-    how: dict[str, Any] = {"num_replicates": num_replicates, "stratified": is_stratified_split(train, holdout)}
-    stages = _stages(seed=seed, thorough=thorough, **how)
+    how = dict[str, Any](seed=seed, num_replicates=num_replicates, stratified=is_stratified_split(train, holdout))
+    stages = _stages(**how, thorough=thorough)
     with tqdm(total=2 + len(folders) * (1 + len(stages)) + 1, unit="step", desc="evaluate") as bar:
         clock = _Clock(bar)
         with clock("read"):
@@ -112,7 +112,6 @@ def evaluate_cohorts(
                 encoder=encoder,
                 supervised=thorough,
                 real=[content["files"] for content in contents.values()],
-                seed=seed,
                 spatial_size=spatial_size,
                 **how,
             )
