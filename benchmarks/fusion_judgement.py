@@ -81,9 +81,7 @@ def judge(
     result: dict[str, Any] = {
         "agreement": _agreement(split.train, split.holdout, made, seed=seed, num_replicates=num_replicates),
         "utility": _utility(split.train, split.holdout, made, seed=seed, num_replicates=num_replicates),
-        "table": _chosen(
-            table_fidelity(split.train, split.holdout, made, seed=seed, stratified=True).metrics, _fidelity_key
-        ),
+        "table": _fidelity(split.train, split.holdout, made, seed=seed),
     }
     attacked = made.limited(ATTACKED, seed=seed)
     texture = [split.embeddings["texture"](part).double() for part in attacked.images().split(BATCH)]

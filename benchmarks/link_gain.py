@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from fusion_cohorts import (
     SOURCES,
@@ -81,9 +80,8 @@ def main() -> None:
         f"| link gain | image spread | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 2) + "|",
     ]
-    tables = {setting: [cells[_key(*setting, seed)] for seed in range(INNER_SPLITS)] for setting in SETTINGS}
-    for (gain, spread), found in tables.items():
-        mean = averaged([{name: one[name] for name in COLUMNS if name in one} for one in found])
+    means = {setting: averaged([cells[_key(*setting, seed)] for seed in range(INNER_SPLITS)]) for setting in SETTINGS}
+    for (gain, spread), mean in means.items():
         lines.append(f"| {gain} | {spread} | {' | '.join(cell_text(mean.get(name)) for name in COLUMNS)} |")
     lines += [
         "",
@@ -93,12 +91,9 @@ def main() -> None:
         f"| link gain | image spread | {VARIANCE} | {' | '.join(FIDELITY)} |".replace("_", " "),
         "|---" * (len(FIDELITY) + 3) + "|",
     ]
-    for (gain, spread), found in tables.items():
-        texts = [f"{np.mean([one[VARIANCE][0] for one in found]):.2f}"]
-        for name in FIDELITY:
-            value, floor = np.mean([one[name] for one in found], axis=0)
-            texts.append(f"{value:.2f} ({floor:.2f})")
-        lines.append(f"| {gain} | {spread} | {' | '.join(texts)} |")
+    for (gain, spread), mean in means.items():
+        texts = ["{:.2f} ({:.2f})".format(*mean[name]) for name in FIDELITY]
+        lines.append(f"| {gain} | {spread} | {mean[VARIANCE][0]:.2f} | {' | '.join(texts)} |")
     write_section(options.out, "Link gain and image spread: drawn latents are decoded with less contrast", lines)
 
 
