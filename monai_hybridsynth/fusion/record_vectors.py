@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from monai_hybridsynth.fusion.conditioning import FixedColumns
+from monai_hybridsynth.fusion.label_choice import choose_labels
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
 from monai_hybridsynth.fusion.table_layout import TableLayout
-from monai_hybridsynth.transforms.column_encoding import FlatColumn
+from monai_hybridsynth.fusion.underlying_columns import normal_score
+from monai_hybridsynth.transforms.column_encoding import FlatColumn, LabelColumn
 
 __all__ = ["RecordVectors"]
 
@@ -18,6 +21,24 @@ __all__ = ["RecordVectors"]
 LEAST_SPREAD = 0.25
 # Nothing outside counts as undecided: a given no stays a no, a given yes a yes.
 LIMITS = (0.05, 0.95)
+CALIBRATION_STEPS, STEP = 40, 0.8
+
+
+@dataclass(frozen=True)
+class _LabelSet:
+    """The entries of a multi-label column.
+
+    Attributes:
+        places: of the labels' entries.
+        alone: which labels are exclusive.
+        always_one: whether no row is without a label.
+        missing: the entry that says whether the set is missing, and what it then is; None for a set that never is.
+    """
+
+    places: np.ndarray
+    alone: np.ndarray
+    always_one: bool
+    missing: tuple[int, bool] | None
 
 
 class RecordVectors:
@@ -39,6 +60,7 @@ class RecordVectors:
         self.num_clinical = start
         self.size = start + (whitening.num_scores_ if whitening is not None else 0)
         self.centre, self.spread = self._scales()
+        self.label_sets = self._label_sets()
         self.thresholds = np.full(self.num_clinical, 0.5)
 
     def _scales(self) -> tuple[np.ndarray, np.ndarray]:
@@ -67,36 +89,86 @@ class RecordVectors:
         return ((values - self.centre) / self.spread).astype(np.float32)
 
     def calibrate(self, vectors: np.ndarray) -> RecordVectors:
-        """Set the thresholds of two-valued columns so that vectors drawn freely have the published shares.
+        """Set the thresholds so that vectors drawn freely have the published shares of categories and labels.
 
-        A network draws values between no and yes too; cut in the middle, rare labels would become rarer.
+        A network draws values between no and yes too; cut in the middle, rare categories would become rarer.
         """
         values = np.asarray(vectors, dtype=float) * self.spread + self.centre
+        together = np.zeros(self.num_clinical, dtype=bool)
         for column, place in zip(self.columns, self.places, strict=True):
-            if column.categories is not None and len(column.categories) == 2:
-                share = column.shares[1] / sum(column.shares)
-                cut = float(np.quantile(values[:, place.start], 1 - share))
-                self.thresholds[place] = round(float(np.clip(cut, *LIMITS)), 3)
+            if column.categories is None:
+                continue
+            together[place] = _width(column) > 1
+            if _width(column) == 1:
+                self.thresholds[place] = np.quantile(values[:, place.start], 1 - self.centre[place.start])
+        for labels in self.label_sets:
+            together[labels.places] = True
+        # Which of several has a row is decided by all their thresholds together.
+        scale, wanted = values.std(axis=0)[: self.num_clinical], normal_score(self.centre[: self.num_clinical])
+        for _ in range(CALIBRATION_STEPS):
+            shift = scale * (normal_score(self._hits(values).mean(axis=0)) - wanted)
+            self.thresholds = np.clip(self.thresholds + STEP * np.where(together, shift, 0.0), *LIMITS)
+        self.thresholds = self.thresholds.round(3)
         return self
 
     def decode(self, vectors: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         """Return the records that vectors ``(rows, size)`` stand for, the table's columns in its order."""
         values = np.asarray(vectors, dtype=float) * self.spread + self.centre
+        hits = self._hits(values)
         flat: dict[str, Any] = {}
         for column, place in zip(self.columns, self.places, strict=True):
-            part = values[:, place]
             if column.categories is None:
-                flat[column.name] = np.clip(part[:, 0] * column.spread + column.centre, column.lower, column.upper)
-            elif part.shape[1] == 1:
-                flat[column.name] = np.array(column.categories, dtype=object)[
-                    (part[:, 0] > self.thresholds[place]).astype(int)
-                ]
-            else:
-                flat[column.name] = np.array(column.categories, dtype=object)[part.argmax(axis=1)]
+                number = values[:, place.start] * column.spread + column.centre
+                flat[column.name] = np.clip(number, column.lower, column.upper)
+                continue
+            drawn = hits[:, place.start].astype(int) if _width(column) == 1 else hits[:, place].argmax(axis=1)
+            flat[column.name] = np.array(column.categories, dtype=object)[drawn]
         latents = np.zeros((len(values), 0))
         if self.whitening is not None:
             latents = self.whitening.inverse(values[:, self.num_clinical :], rng)
         return self.layout.join(pd.DataFrame(flat, index=range(len(values))), latents)
+
+    def _hits(self, values: np.ndarray) -> np.ndarray:
+        """Return which categories and labels rows of entries have, boolean ``(rows, clinical entries)``."""
+        margins = values[:, : self.num_clinical] - self.thresholds
+        hits = margins > 0
+        for column, place in zip(self.columns, self.places, strict=True):
+            if _width(column) > 1:
+                hits[:, place] = np.eye(_width(column), dtype=bool)[margins[:, place].argmax(axis=1)]
+        for labels in self.label_sets:
+            place = labels.places
+            hits[:, place] = choose_labels(
+                margins[:, place] / self.spread[place], alone=labels.alone, always_one=labels.always_one
+            )
+            if labels.missing is not None:
+                entry, on = labels.missing
+                hits[:, place] &= hits[:, [entry]] != on
+        return hits
+
+    def _label_sets(self) -> list[_LabelSet]:
+        """Return the multi-label columns of which a label varies."""
+        places = {part.name: place.start for part, place in zip(self.columns, self.places, strict=True)}
+        found = []
+        for name in self.layout.encoder.names:
+            column = self.layout.encoder.column(name)
+            if not isinstance(column, LabelColumn):
+                continue
+            varying = [label for label in column.labels if f"{name}={label}" in places]
+            certain = any(part.is_constant and part.constant == "yes" for part in column.flats[:-1])
+            state = column.flats[-1]
+            missing = None
+            if state.name in places:
+                missing = places[state.name], (state.categories or ()).index("missing") == 1
+            if varying:
+                found.append(
+                    _LabelSet(
+                        np.array([places[f"{name}={label}"] for label in varying]),
+                        np.array([label in column.exclusive for label in varying]),
+                        column.fallback is not None and not certain,
+                        missing,
+                    )
+                )
+        return found
 
     def known(self, fixed: FixedColumns | None, num_records: int) -> tuple[np.ndarray, np.ndarray]:
         """Return given entries and where they stand, float32 ``(rows, size)`` each; zeros where nothing is given.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from monai_hybridsynth.fusion.label_choice import choose_labels
 from monai_hybridsynth.fusion.number_margin import NumberMargin
 from monai_hybridsynth.transforms.column_encoding import MISSING
 
@@ -235,8 +236,7 @@ class UnderlyingChoice(UnderlyingColumn):
 class UnderlyingLabels(UnderlyingColumn):
     """A multi-label column: every label has its threshold.
 
-    An exclusive label that is drawn stands alone. Where rows always have a label and none is drawn, the one with the
-    largest margin is taken.
+    An exclusive label that is drawn stands alone; a row that must have a label has one (`choose_labels`).
 
     Attributes:
         labels: in order of the variables after ``gap``.
@@ -294,16 +294,9 @@ class UnderlyingLabels(UnderlyingColumn):
 
     def _hits(self, z: np.ndarray) -> np.ndarray:
         """Return which labels each row has, ``(rows, labels)``."""
-        first, alone = int(self.gap), self._alone
-        margin = z[:, first:] - np.array(self.thresholds[first:])
-        hits = margin > 0
-        lonely = np.where(alone & hits, margin, -np.inf)
-        rows = np.flatnonzero((alone & hits).any(axis=1))
-        empty = np.flatnonzero(~hits.any(axis=1)) if self.always_one else rows[:0]
-        hits[rows] = False
-        hits[rows, lonely[rows].argmax(axis=1)] = True
-        usual = np.where(alone & (not alone.all()), -np.inf, margin)
-        hits[empty, usual[empty].argmax(axis=1)] = True
+        first = int(self.gap)
+        margins = z[:, first:] - np.array(self.thresholds[first:])
+        hits = choose_labels(margins, alone=self._alone, always_one=self.always_one)
         if self.gap:
             hits[z[:, 0] > self.thresholds[0]] = False
         return hits
