@@ -136,13 +136,12 @@ class RecordVectors:
             if _width(column) > 1:
                 hits[:, place] = np.eye(_width(column), dtype=bool)[margins[:, place].argmax(axis=1)]
         for labels in self.label_sets:
-            place = labels.places
-            hits[:, place] = choose_labels(
-                margins[:, place] / self.spread[place], alone=labels.alone, always_one=labels.always_one
-            )
+            nearness = margins[:, labels.places] / self.spread[labels.places]
+            found = choose_labels(nearness, alone=labels.alone, always_one=labels.always_one)
             if labels.missing is not None:
                 entry, on = labels.missing
-                hits[:, place] &= hits[:, [entry]] != on
+                found &= hits[:, [entry]] != on
+            hits[:, labels.places] = found
         return hits
 
     def _label_sets(self) -> list[_LabelSet]:
