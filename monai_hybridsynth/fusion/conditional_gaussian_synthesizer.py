@@ -36,7 +36,7 @@ class ConditionalGaussianSynthesizer:
     Numbers are quantile transforms of normal variables (a detection limit cuts off an end), binary and ordinal columns
     are cut at thresholds, of three unordered categories or more the one with the largest margin is taken, a
     multi-label column has a threshold per label, and a missing value is a variable of its own, so that a value may be
-    missing because of what the others are. The latents are written as principal components, at most one per four
+    missing because of what the others are. The latents are written as principal components, at most one per three
     patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
     clinical variables on latents are ridges whose penalties are chosen on patients left out, so that a record's row
     and image belong together as much as they do in patients that were not seen. Images are drawn around class-wise

@@ -9,6 +9,7 @@ from monai_hybridsynth.transforms.published_statistics import weighted_quantile
 __all__ = ["LatentWhitening", "clip_outliers"]
 
 CLIP_SPREADS = 5.0
+PATIENTS_PER_COMPONENT = 3
 PENALTIES = tuple(float(10**power) for power in np.arange(0.0, 4.6, 0.5))
 
 
@@ -16,7 +17,7 @@ class LatentWhitening:
     """Turn latents into the scores that a table model learns; what is left out is Gaussian noise of the same size.
 
     The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, at
-    most one per four patients (more would let the span of the components single out the patients it was computed from),
+    most one per three patients (more would let their span single out the patients that it was computed from),
     rotated so that the first ``num_components`` scores carry what the clinical columns say (``directions="clinical"``:
     left singular vectors of a ridge regression of the columns on the components, its penalty chosen per column by
     cross-validation over patients) or the largest variances (``"principal"``). Only those are modelled. On the way back
@@ -57,7 +58,7 @@ class LatentWhitening:
         centred = latents - self.mean_
         values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
         order = np.argsort(values)[::-1]
-        most = max(1, min(latents.shape[1], len(np.unique(patients)) // 4))
+        most = max(1, min(latents.shape[1], len(np.unique(patients)) // PATIENTS_PER_COMPONENT))
         order = order[:most][values[order[:most]] > 1e-8 * max(values.max(), 1e-12)]
         if len(order) == 0:
             raise ValueError("the latent columns do not vary; encode the images again before fitting.")

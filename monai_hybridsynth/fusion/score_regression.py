@@ -7,7 +7,8 @@ from scipy.special import ndtr
 
 __all__ = ["expected_values", "regress_on_scores"]
 
-FOLDS = 10
+# One deal of folds says too little of a label that few patients have: the length of its link would be chance.
+FOLDS, DEALS = 10, 5
 FEWEST_PATIENTS = 10
 PENALTIES = 10.0 ** np.arange(1.0, 4.1, 0.25)
 # How much the scale of a regression differs between columns, a standard deviation.
@@ -53,7 +54,7 @@ def regress_on_scores(
         spreads: standard deviations of the latents along each score, ``(m,)``.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
-        seed: of the folds.
+        seed: of the folds, which are dealt five times.
 
     Returns:
         slopes, shape ``(m, d)``, and the covariances of scores and variables that follow from them in the rows in which
@@ -62,7 +63,8 @@ def regress_on_scores(
     """
     prior = np.sqrt(spreads**2 / max(float((spreads**2).mean()), 1e-12))
     unique, position = np.unique(patients.astype(str), return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
+    rng = np.random.default_rng(seed)
+    folds = np.stack([(rng.permutation(len(unique)) % FOLDS)[position] for _ in range(DEALS)])
     size = expected.shape[1]
     product, square, variance, count = (
         np.zeros((len(PENALTIES), size)),
@@ -77,7 +79,7 @@ def regress_on_scores(
         if count[columns[0]] < FEWEST_PATIENTS:
             continue
         part = _Part(
-            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], fold[rows], count[columns[0]]
+            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], folds[:, rows], count[columns[0]]
         )
         parts.append((columns, part))
         variance[columns] = part.variance
@@ -98,25 +100,24 @@ class _Part:
     """A ridge for variables that are known in the same rows."""
 
     def __init__(
-        self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, fold: np.ndarray, count: float
+        self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, folds: np.ndarray, count: float
     ) -> None:
         self.share = weights / weights.sum()
         self.centred = targets - self.share @ targets
         self.variance = np.maximum(self.share @ self.centred**2, 1e-3)
-        self.inputs, self.fold, self.count = inputs, fold, count
+        self.inputs, self.folds, self.count = inputs, folds, count
         apart = inputs - self.share @ inputs
         self.covariance = (apart * self.share[:, None]).T @ apart
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Return, per penalty and variable, the means of prediction times truth and of squared prediction."""
         product, square = np.zeros((2, len(PENALTIES), self.centred.shape[1]))
-        for left_out in np.unique(self.fold):
-            train, test = self.fold != left_out, self.fold == left_out
-            if not train.any():
+        for test in (fold == left_out for fold in self.folds for left_out in np.unique(fold)):
+            if test.all():
                 continue
-            mean, middle, values, axes, moment = self._moments(train)
+            mean, middle, values, axes, moment = self._moments(~test)
             turned = (self.inputs[test] - middle) @ axes
-            truth, share = self.centred[test] - mean, self.share[test]
+            truth, share = self.centred[test] - mean, self.share[test] / DEALS
             for place, penalty in enumerate(PENALTIES):
                 found = turned @ _least_squares_length(values, moment, penalty / self.count)
                 product[place] += share @ (found * truth)
