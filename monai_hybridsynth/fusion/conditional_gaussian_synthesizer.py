@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ConditionalGaussianSynthesizer"]
 
 BLOCK = 4096
+# Every link has a penalty of its own against noise, and the smallest components of chests carry sex and view too.
+PATIENTS_PER_COMPONENT = 3
 CALIBRATION_ROWS = 20_000
 LARGEST_SCORE = 3.5
 
@@ -107,9 +109,9 @@ class ConditionalGaussianSynthesizer:
         self.whitening_: LatentWhitening | None = None
         scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
         if latents.shape[1]:
-            self.whitening_ = LatentWhitening(self.latent_components, directions="principal").fit(
-                latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed
-            )
+            self.whitening_ = LatentWhitening(
+                self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
+            ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed)
             # As in the whitening itself: an extreme latent would reach every score that it is part of.
             scores = self.whitening_.transform(clip_outliers(latents, weights))
             scores = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)

@@ -9,7 +9,6 @@ from monai_hybridsynth.transforms.published_statistics import weighted_quantile
 __all__ = ["LatentWhitening", "clip_outliers"]
 
 CLIP_SPREADS = 5.0
-PATIENTS_PER_COMPONENT = 3
 PENALTIES = tuple(float(10**power) for power in np.arange(0.0, 4.6, 0.5))
 
 
@@ -17,28 +16,30 @@ class LatentWhitening:
     """Turn latents into the scores that a table model learns; what is left out is Gaussian noise of the same size.
 
     The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, at
-    most one per three patients (more would let their span single out the patients that it was computed from),
-    rotated so that the first ``num_components`` scores carry what the clinical columns say (``directions="clinical"``:
-    left singular vectors of a ridge regression of the columns on the components, its penalty chosen per column by
-    cross-validation over patients) or the largest variances (``"principal"``). Only those are modelled. On the way back
-    the remaining components are drawn from N(0, 1) and the part outside of all components from a Gaussian of each
-    latent's left-over variance, both independent of the row.
+    most one per four patients (more would let the span of the components single out the patients it was computed from;
+    see ``patients_per_component``), rotated so that the first ``num_components`` scores carry what the clinical columns
+    say (``directions="clinical"``: left singular vectors of a ridge regression of the columns on the components, its
+    penalty chosen per column by cross-validation over patients) or the largest variances (``"principal"``). Only those
+    are modelled. On the way back the remaining components are drawn from N(0, 1) and the part outside of all components
+    from a Gaussian of each latent's left-over variance, both independent of the row.
 
     Args:
         num_components: how many scores to keep.
         directions: ``"clinical"`` or ``"principal"``.
+        patients_per_component: patients that each component stands for, at least.
 
     Shape:
         - latents ``(rows, latents)``, scores ``(rows, num_components)``
     """
 
-    def __init__(self, num_components: int, *, directions: str = "clinical") -> None:
+    def __init__(self, num_components: int, *, directions: str = "clinical", patients_per_component: int = 4) -> None:
         if num_components < 1:
             raise ValueError(f"num_components is {num_components}; it must be at least 1.")
         if directions not in ("clinical", "principal"):
             raise ValueError(f"directions is {directions!r}; it must be 'clinical' or 'principal'.")
         self.num_components = num_components
         self.directions = directions
+        self.patients_per_component = patients_per_component
 
     def fit(
         self, latents: np.ndarray, vectors: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
@@ -58,7 +59,7 @@ class LatentWhitening:
         centred = latents - self.mean_
         values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
         order = np.argsort(values)[::-1]
-        most = max(1, min(latents.shape[1], len(np.unique(patients)) // PATIENTS_PER_COMPONENT))
+        most = max(1, min(latents.shape[1], len(np.unique(patients)) // self.patients_per_component))
         order = order[:most][values[order[:most]] > 1e-8 * max(values.max(), 1e-12)]
         if len(order) == 0:
             raise ValueError("the latent columns do not vary; encode the images again before fitting.")
