@@ -37,6 +37,8 @@ class LatentWhitening:
             raise ValueError(f"num_components is {num_components}; it must be at least 1.")
         if directions not in ("clinical", "principal"):
             raise ValueError(f"directions is {directions!r}; it must be 'clinical' or 'principal'.")
+        if patients_per_component < 1:
+            raise ValueError(f"patients_per_component is {patients_per_component}; it must be at least 1.")
         self.num_components = num_components
         self.directions = directions
         self.patients_per_component = patients_per_component

@@ -71,6 +71,10 @@ def test_components_are_limited_by_patients():
     whitening, _ = fit(8, directions="principal", patients=np.arange(ROWS) % 5)
     assert whitening.num_scores_ == 1
     assert whitening.residual_.min() > 0.1, "what is left out is drawn as noise"
+    latents, label = make_latents()
+    finer = LatentWhitening(8, directions="principal", patients_per_component=2)
+    finer.fit(latents, label, weights=np.ones(ROWS), patients=np.arange(ROWS) % 5, seed=0)
+    assert finer.num_scores_ == 2
 
 
 def test_one_extreme_image_does_not_rule():
@@ -95,5 +99,7 @@ def test_wrong_arguments_are_refused():
         LatentWhitening(0)
     with pytest.raises(ValueError, match="directions is 'pca'"):
         LatentWhitening(3, directions="pca")
+    with pytest.raises(ValueError, match="patients_per_component is 0"):
+        LatentWhitening(3, patients_per_component=0)
     with pytest.raises(ValueError, match="do not vary"):
         LatentWhitening(3).fit(np.ones((9, 4)), np.zeros((9, 0)), weights=np.ones(9), patients=np.arange(9), seed=0)
