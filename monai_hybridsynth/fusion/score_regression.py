@@ -7,7 +7,8 @@ from scipy.special import ndtr
 
 __all__ = ["expected_values", "regress_on_scores"]
 
-# One deal of folds says too little of a label that few patients have: the length of its link would be chance.
+# One deal of folds says too little of a label that few patients have: the length of its link would be chance. Variables
+# that only some rows are asked have one all the same: each set of such rows takes decompositions of its own.
 FOLDS, DEALS = 10, 5
 FEWEST_PATIENTS = 10
 PENALTIES = 10.0 ** np.arange(1.0, 4.1, 0.25)
@@ -54,7 +55,7 @@ def regress_on_scores(
         spreads: standard deviations of the latents along each score, ``(m,)``.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
-        seed: of the folds, which are dealt five times.
+        seed: of the folds, dealt several times for variables that all rows know.
 
     Returns:
         slopes, shape ``(m, d)``, and the covariances of scores and variables that follow from them in the rows in which
@@ -78,8 +79,9 @@ def regress_on_scores(
         count[columns] = len(np.unique(position[rows]))
         if count[columns[0]] < FEWEST_PATIENTS:
             continue
+        deals = DEALS if patterns[:, number].all() else 1
         part = _Part(
-            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], folds[:, rows], count[columns[0]]
+            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], folds[:deals, rows], count[columns[0]]
         )
         parts.append((columns, part))
         variance[columns] = part.variance
@@ -117,7 +119,7 @@ class _Part:
                 continue
             mean, middle, values, axes, moment = self._moments(~test)
             turned = (self.inputs[test] - middle) @ axes
-            truth, share = self.centred[test] - mean, self.share[test] / DEALS
+            truth, share = self.centred[test] - mean, self.share[test] / len(self.folds)
             for place, penalty in enumerate(PENALTIES):
                 found = turned @ _least_squares_length(values, moment, penalty / self.count)
                 product[place] += share @ (found * truth)
