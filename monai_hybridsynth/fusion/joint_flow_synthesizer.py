@@ -154,7 +154,10 @@ class JointFlowSynthesizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> JointFlowSynthesizer:
-        """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did."""
+        """Read an artifact that ``save`` wrote; it samples as the saved synthesizer did.
+
+        Artifacts from before labels competed (see CHANGELOG) keep their thresholds; shares of labels may differ.
+        """
         content, arrays = read_artifact(folder, cls.__name__)
         synthesizer = cls(**content["arguments"])
         whitening = None

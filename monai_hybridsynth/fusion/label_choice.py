@@ -1,4 +1,4 @@
-"""Which labels of a multi-label column a drawn row has: exclusive ones stand alone, and no row goes without."""
+"""Which labels of a multi-label column a drawn row has: exclusive ones stand alone, and some columns need one."""
 
 from __future__ import annotations
 

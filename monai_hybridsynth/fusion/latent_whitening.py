@@ -15,10 +15,10 @@ PENALTIES = tuple(float(10**power) for power in np.arange(0.0, 4.6, 0.5))
 class LatentWhitening:
     """Turn latents into the scores that a table model learns; what is left out is Gaussian noise of the same size.
 
-    The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, at
-    most one per four patients (more would let the span of the components single out the patients it was computed from;
-    see ``patients_per_component``), rotated so that the first ``num_components`` scores carry what the clinical columns
-    say (``directions="clinical"``: left singular vectors of a ridge regression of the columns on the components, its
+    The latents are written as ``mean + mixing @ scores + residual * noise``: principal components of unit variance, one
+    per ``patients_per_component`` at most (with a patient or two for each, their span would single out the patients
+    that it was computed from), rotated so that the first ``num_components`` scores carry what the clinical columns say
+    (``directions="clinical"``: left singular vectors of a ridge regression of the columns on the components, its
     penalty chosen per column by cross-validation over patients) or the largest variances (``"principal"``). Only those
     are modelled. On the way back the remaining components are drawn from N(0, 1) and the part outside of all components
     from a Gaussian of each latent's left-over variance, both independent of the row.

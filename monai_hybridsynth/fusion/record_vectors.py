@@ -91,7 +91,8 @@ class RecordVectors:
     def calibrate(self, vectors: np.ndarray) -> RecordVectors:
         """Set the thresholds so that vectors drawn freely have the published shares of categories and labels.
 
-        A network draws values between no and yes too; cut in the middle, rare categories would become rarer.
+        A network draws values between no and yes too; cut in the middle, rare categories would become rarer. Thresholds
+        stay within `LIMITS`, so that what is given is read as it was given.
         """
         values = np.asarray(vectors, dtype=float) * self.spread + self.centre
         together = np.zeros(self.num_clinical, dtype=bool)
@@ -163,7 +164,7 @@ class RecordVectors:
                     _LabelSet(
                         np.array([places[f"{name}={label}"] for label in varying]),
                         np.array([label in column.exclusive for label in varying]),
-                        column.fallback is not None and not certain,
+                        column.fallback in varying and not certain,
                         missing,
                     )
                 )

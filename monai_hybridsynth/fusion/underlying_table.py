@@ -141,7 +141,7 @@ def _labels(column: LabelColumn) -> UnderlyingColumn | None:
         labels=tuple(part.name[len(column.name) + 1 :] for part in varying),
         shares=shares,
         exclusive=column.exclusive,
-        always_one=column.fallback is not None and not constant and bool(varying),
+        always_one=not constant and f"{column.name}={column.fallback}" in [part.name for part in varying],
     )
 
 

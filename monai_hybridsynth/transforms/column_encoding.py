@@ -300,11 +300,19 @@ def _fit_labels(
         weights,
         minimum_patients,
     )
+    flags = {
+        label: np.array([s is not None and label in s for s in sets])
+        for label in sorted(frozenset().union(*[s for s in sets if s]))
+    }
+    learned = {label: has for label, has in flags.items() if patients_with(has, patients) >= minimum_patients}
+    empty = np.array([s is not None and not s for s in sets])
+    always_one = bool(learned) and patients_with(empty, patients) < minimum_patients
+    # Rows whose labels are all too rare are drawn with others, so the shares are those of rows with a learned label.
+    lost = np.array([bool(s) and learned.keys().isdisjoint(s or ()) for s in sets])
+    if always_one and patients_with(lost, patients) >= minimum_patients:
+        weights = np.where(lost, 0.0, weights)
     flats, exclusive = [], []
-    for label in sorted(frozenset().union(*[s for s in sets if s])):
-        has = np.array([s is not None and label in s for s in sets])
-        if patients_with(has, patients) < minimum_patients:
-            continue
+    for label, has in learned.items():
         counts = np.array([weights[~has].sum(), weights[has].sum()])
         keep = [index for index in (0, 1) if counts[index] > 0]
         flats.append(
@@ -318,9 +326,8 @@ def _fit_labels(
         rare = patients_with(beside, patients) < minimum_patients and beside.sum() < 0.05 * has.sum()
         if label == declared or (declared is None and rare):
             exclusive.append((float(counts[1]), label))
-    empty = np.array([s is not None and not s for s in sets])
     fallback = None
-    if flats and patients_with(empty, patients) < minimum_patients:
+    if always_one:
         frequent = max(
             flats, key=lambda flat: flat.shares[-1] if flat.categories and flat.categories[-1] == "yes" else 0.0
         )

@@ -82,3 +82,11 @@ def test_some_latents_give_the_expected_scores(parts):
     design = np.column_stack([np.ones(len(latents)), latents[:, :2]])
     fitted = design @ np.linalg.lstsq(design, scores, rcond=None)[0]
     np.testing.assert_allclose(expected[:, vectors.num_clinical :], fitted, atol=0.08)
+
+
+def test_a_label_that_was_not_learned_stays_what_rows_fall_back_on(parts):
+    vectors, _, _ = parts
+    column = vectors.layout.encoder.column("findings")
+    assert [labels.always_one for labels in vectors.label_sets] == [column.fallback is not None]
+    column.fallback = "not learned"
+    assert not RecordVectors(vectors.layout, vectors.whitening).label_sets[0].always_one

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from monai_hybridsynth.data import RecordField, RecordSchema
-from monai_hybridsynth.fusion.underlying_table import read_underlying, underlying_columns
+from monai_hybridsynth.fusion.underlying_table import _labels, read_underlying, underlying_columns
 from monai_hybridsynth.transforms import RecordEncoder
 from monai_hybridsynth.transforms.published_statistics import patient_weights
 
@@ -59,3 +59,13 @@ def test_columns_survive_json(table, schema):
         z = np.random.default_rng(0).standard_normal((50, column.size))
         for name, values in column.decode(z).items():
             assert values.tolist() == again.decode(z)[name].tolist()
+
+
+def test_rows_need_a_label_only_where_the_one_they_fall_back_on_is_learned():
+    values = pd.Series(["none"] * 60 + ["A"] * 30 + ["B"] * 20, name="x")
+    schema = RecordSchema([RecordField("x", kind="multilabel", separator="|", empty_label="none")])
+    encoder = RecordEncoder(schema).fit(values.to_frame(), np.arange(len(values)).astype(str))
+    column = encoder.column("x")
+    assert _labels(column).always_one
+    column.fallback = "not learned"
+    assert not _labels(column).always_one

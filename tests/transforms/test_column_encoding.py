@@ -68,6 +68,14 @@ def test_rows_may_have_no_label_when_training_rows_had_none():
     assert column.unflatten(flat).tolist() == [""]
 
 
+@pytest.mark.parametrize(("lost", "share"), [(4, 0.4), (20, 0.5)])
+def test_rows_of_labels_too_rare_to_be_learned_do_not_count_once_enough_patients_have_them(lost, share):
+    rare = [f"rare {number}" for number in range(lost)]
+    values = pd.Series(["A"] * 40 + ["B"] * (60 - lost) + rare)
+    shares = {flat.name: flat.shares[1] for flat in fit(values, "multilabel", separator="|").flats[:-1]}
+    assert shares["x=A"] == pytest.approx(share, abs=1e-3)
+
+
 def test_free_text_is_refused():
     spec = RecordField("note", kind="free_text", role="excluded")
     values = pd.Series(["x"] * 9)
