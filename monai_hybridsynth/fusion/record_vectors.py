@@ -154,7 +154,6 @@ class RecordVectors:
             if not isinstance(column, LabelColumn):
                 continue
             varying = [label for label in column.labels if f"{name}={label}" in places]
-            certain = any(part.is_constant and part.constant == "yes" for part in column.flats[:-1])
             state = column.flats[-1]
             missing = None
             if state.name in places:
@@ -164,7 +163,7 @@ class RecordVectors:
                     _LabelSet(
                         np.array([places[f"{name}={label}"] for label in varying]),
                         np.array([label in column.exclusive for label in varying]),
-                        column.fallback in varying and not certain,
+                        column.needs_label,
                         missing,
                     )
                 )

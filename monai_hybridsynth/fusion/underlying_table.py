@@ -129,7 +129,6 @@ def _labels(column: LabelColumn) -> UnderlyingColumn | None:
     """Return a multi-label column; None when no label and no absence varies."""
     state = column.flats[-1]
     varying = [part for part in column.flats[:-1] if not part.is_constant]
-    constant = any(part.is_constant and part.constant == "yes" for part in column.flats[:-1])
     missing = dict(zip(state.categories or (), state.shares, strict=True)).get("missing", 0.0)
     gap = missing > 0 and not state.is_constant
     shares = tuple(part.shares[1] for part in varying)
@@ -141,7 +140,7 @@ def _labels(column: LabelColumn) -> UnderlyingColumn | None:
         labels=tuple(part.name[len(column.name) + 1 :] for part in varying),
         shares=shares,
         exclusive=column.exclusive,
-        always_one=not constant and f"{column.name}={column.fallback}" in [part.name for part in varying],
+        always_one=column.needs_label,
     )
 
 

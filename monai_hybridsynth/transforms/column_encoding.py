@@ -155,6 +155,17 @@ class LabelColumn(_Column):
         """Labels that were learned."""
         return tuple(flat.name[len(self.name) + 1 :] for flat in self.flats[:-1])
 
+    @property
+    def needs_label(self) -> bool:
+        """Whether a row drawn without any label must get one: rows always have one, and none is certain anyway.
+
+        Where the label that rows fall back on does not vary, `unflatten` writes it.
+        """
+        flats = {flat.name: flat for flat in self.flats[:-1]}
+        certain = any(flat.is_constant and flat.constant == "yes" for flat in flats.values())
+        usual = None if self.fallback is None else flats.get(f"{self.name}={self.fallback}")
+        return usual is not None and not usual.is_constant and not certain
+
     def flatten(self, values: pd.Series) -> dict[str, np.ndarray]:
         """Return one ``yes`` or ``no`` column per learned label, and the state."""
         sets = label_sets(values, self.separator)

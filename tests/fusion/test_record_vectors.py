@@ -53,7 +53,7 @@ def test_calibration_gives_the_published_shares_of_decoded_records(parts):
     for column in (part for part in vectors.columns if part.categories is not None):
         shares = np.array(column.shares) / sum(column.shares)
         found = [(flat[column.name] == category).mean() for category in column.categories]
-        np.testing.assert_allclose(found, shares, atol=0.03, err_msg=column.name)
+        np.testing.assert_allclose(found, shares, atol=0.02, err_msg=column.name)
 
 
 def test_given_entries_stand_where_they_belong(parts, table):

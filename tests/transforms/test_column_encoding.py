@@ -66,6 +66,8 @@ def test_rows_may_have_no_label_when_training_rows_had_none():
     column = fit(pd.Series(["A"] * 20 + [""] * 20 + ["B"] * 10), "multilabel", separator="|")
     flat = {"x=A": np.array(["no"]), "x=B": np.array(["no"]), "x:state": np.array(["value"], dtype=object)}
     assert column.unflatten(flat).tolist() == [""]
+    assert not column.needs_label
+    assert not fit(pd.Series(["None"] * 20 + [""] * 20), "multilabel", separator="|").needs_label, "a label's name"
 
 
 @pytest.mark.parametrize(("lost", "share"), [(4, 0.4), (20, 0.5)])
