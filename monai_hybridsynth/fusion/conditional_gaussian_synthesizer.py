@@ -12,8 +12,10 @@ from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
+from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
 from monai_hybridsynth.fusion.rule_keeping import draw_records
+from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.fusion.underlying_columns import column_parts
@@ -69,7 +71,7 @@ class ConditionalGaussianSynthesizer:
         self,
         *,
         latent_components: int = 512,
-        link_gain: float = 1.1,
+        link_gain: float = 1.0,
         image_spread: float = 1.2,
         minimum_patients: int = 5,
     ) -> None:
@@ -85,6 +87,7 @@ class ConditionalGaussianSynthesizer:
         self.link_gain = link_gain
         self.image_spread = image_spread
         self.minimum_patients = minimum_patients
+        self.variation_: ImageVariation | None = None
         self._image: ImageGivenRow | None = None
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> ConditionalGaussianSynthesizer:
@@ -120,9 +123,11 @@ class ConditionalGaussianSynthesizer:
             raise ValueError("no column of the table varies; there is nothing to learn.")
         regions = [column.region(values, fitting=True) for column in self.columns_]
         empty = np.zeros((len(table), 0))
+        lower = np.concatenate([empty, *[region.lower for region in regions]], axis=1)
+        upper = np.concatenate([empty, *[region.upper for region in regions]], axis=1)
         copula, links = fit_copula(
-            np.concatenate([empty, *[region.lower for region in regions]], axis=1),
-            np.concatenate([empty, *[region.upper for region in regions]], axis=1),
+            lower,
+            upper,
             scores,
             is_number=np.array([flag for column in self.columns_ for flag in column.is_number], dtype=bool),
             spreads=spreads,
@@ -133,6 +138,11 @@ class ConditionalGaussianSynthesizer:
         # What the artifact keeps, so that sampling before and after saving agrees to the bit.
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
         self.links_ = links.astype(np.float32)
+        self.variation_ = None
+        if scores.shape[1] and self.columns_:
+            said = expected_values(lower, upper)
+            noise = self._image_given_row().noise(said, scores)
+            self.variation_ = ImageVariation.fit(noise, said, weights=weights, patients=patients, seed=seed)
         self._calibrate()
         return self
 
@@ -172,8 +182,9 @@ class ConditionalGaussianSynthesizer:
         """Write ``weights.safetensors`` and ``synthesizer.json``; no pickle, no row."""
         require_fitted(self, "copula_", call="save")
         arrays = {"mean": self.copula_.mean, "covariance": self.copula_.covariance, "links": self.links_}
-        if self.whitening_ is not None:
-            arrays |= {f"whitening.{name}": value for name, value in self.whitening_.to_arrays().items()}
+        for name, part in (("whitening", self.whitening_), ("variation", self.variation_)):
+            if part is not None:
+                arrays |= {f"{name}.{key}": value for key, value in part.to_arrays().items()}
         return write_artifact(folder, type(self).__name__, self._content(), arrays)
 
     @classmethod
@@ -191,6 +202,9 @@ class ConditionalGaussianSynthesizer:
         if content["num_scores"] is not None:
             parts = arrays_below(arrays, "whitening")
             synthesizer.whitening_ = LatentWhitening.from_arrays(parts, num_scores=content["num_scores"])
+        # Artifacts older than this part have none.
+        variation = arrays_below(arrays, "variation")
+        synthesizer.variation_ = ImageVariation(**variation) if variation else None
         return synthesizer
 
     def _content(self) -> dict[str, Any]:
@@ -205,11 +219,11 @@ class ConditionalGaussianSynthesizer:
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""
-        image = self._image
-        if image is None or image.copula is not self.copula_ or image.gain != self.link_gain:
-            image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
-            self._image = image
-        return image
+        image, gain, variation = self._image, self.link_gain, self.variation_
+        if image and image.copula is self.copula_ and image.variation is variation and image.gain == gain:
+            return image
+        self._image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=gain, variation=variation)
+        return self._image
 
     def _calibrate(self) -> None:
         """Let every column move its thresholds until what the model draws has the learned shares."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula
+from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, column_parts
 
@@ -35,12 +36,19 @@ class ImageGivenRow:
         links: covariances of scores and clinical variables in the rows that ask them, ``(scores, variables)``; those of
             a variable that would explain more than nine tenths of a direction's variance are reduced to that.
         gain: factor of the means; what varies around them stays as it is.
+        variation: how differently images of different rows vary; None if they all vary alike.
     """
 
     def __init__(
-        self, copula: GaussianCopula, columns: Sequence[UnderlyingColumn], *, links: np.ndarray, gain: float
+        self,
+        copula: GaussianCopula,
+        columns: Sequence[UnderlyingColumn],
+        *,
+        links: np.ndarray,
+        gain: float,
+        variation: ImageVariation | None = None,
     ) -> None:
-        self.copula, self.gain = copula, gain
+        self.copula, self.gain, self.variation = copula, gain, variation
         self.columns = list(columns)
         size = sum(column.size for column in columns)
         inner = copula.covariance[:size, :size].astype(float)
@@ -54,7 +62,9 @@ class ImageGivenRow:
         cross = links * share * np.sqrt(np.minimum(1.0, MOST_EXPLAINED / np.maximum(explained, 1e-9)))
         slopes = np.linalg.solve(moment + RIDGE * np.eye(size), cross.T).T
         left = np.eye(len(links)) - slopes @ moment @ slopes.T
-        self.root = GaussianCopula(self.centre, left).root()
+        # The symmetric one leaves every entry of the noise with its own component.
+        values, axes = np.linalg.eigh(left)
+        self.root = (axes * np.sqrt(np.maximum(values, 0.0))) @ axes.T
         self.slopes = gain * slopes
 
     def draw(self, clinical: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -64,8 +74,16 @@ class ImageGivenRow:
         1995): it is unrelated to what the rows say, and its entries to one another. So a cohort links image and row as
         the model does, and not by chance more or less.
         """
-        said = self._said(clinical) - self.centre
-        return said @ self.slopes.T + _matched_noise(said, len(self.root), rng) @ self.root.T
+        said = self._said(clinical)
+        noise = _matched_noise(said - self.centre, len(self.root), rng)
+        if self.variation is not None:
+            noise = self.variation.vary(noise, said)
+        return (said - self.centre) @ self.slopes.T + noise @ self.root
+
+    def noise(self, said: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return what rows, by what they say of each variable, leave of scores, ``(rows, scores)``, variance near 1."""
+        left = scores - (said - self.centre) @ (self.slopes / self.gain).T
+        return np.linalg.solve(self.root + RIDGE * np.eye(len(self.root)), left.T).T
 
     def _said(self, clinical: np.ndarray) -> np.ndarray:
         """Return what rows say of each variable, ``(rows, variables)``."""

@@ -70,8 +70,9 @@ class PrivateGaussianSynthesizer(ConditionalGaussianSynthesizer):
         noise_seed: int | None = None,
     ) -> None:
         # No category is left out for being rare: which there are is public. Latents are not spread: those outside of
-        # the measured directions have the encoder's public variance already.
-        super().__init__(latent_components=latent_components, image_spread=1.0, minimum_patients=0)
+        # the measured directions have the encoder's public variance already. Without covariances of their own, images
+        # of a class need a gain to be told apart as those of patients are.
+        super().__init__(latent_components=latent_components, link_gain=1.1, image_spread=1.0, minimum_patients=0)
         self.terms = PrivacyTerms(epsilon, delta, public_schema, encoder_is_public, noise_seed)
         self.directions = directions
 
