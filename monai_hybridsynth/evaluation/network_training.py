@@ -46,7 +46,7 @@ from monai_hybridsynth.metrics import (
     weighted_r2,
 )
 
-__all__ = ["estimated_seconds", "network_findings", "occlusion_maps"]
+__all__ = ["estimated_seconds", "network_arm_predictions", "network_findings", "occlusion_maps"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +116,14 @@ def network_findings(train: JudgedCohort, holdout: JudgedCohort, synthetic: Judg
     compared["holdout"] = [judge.network for judge in others]
     agreement, drawings = _map_agreement(sides, compared, main, training.images.mean(0), seed=seed)
     return Findings([*records, agreement], {"occlusion": drawings})
+
+
+def network_arm_predictions(sides: UtilitySides, *, seed: int) -> dict[str, np.ndarray]:
+    """Return predictions of all outcomes for the holdout, ``(rows, outcomes)``, per arm; one network each."""
+    training, _, made = (_material(cohort, sides.outcomes) for cohort in sides.cohorts)
+    binary = np.array([outcome.target.is_binary for outcome in sides.outcomes])
+    images = sides.cohorts[1].images()
+    return {arm: found.predicted(images) for arm, found in _networks(training, made, binary, seed=seed).items()}
 
 
 def _absent(reason: str, sides: UtilitySides) -> Findings:
