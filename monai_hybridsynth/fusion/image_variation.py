@@ -8,10 +8,8 @@ import numpy as np
 
 __all__ = ["ImageVariation"]
 
-# On either side of a variable's middle; the covariance of fewer would single them out.
+# On either side of a variable's middle, and at least one per score: the span of fewer would single them out.
 FEWEST_PATIENTS = 20
-# Patients that know a variable, per score.
-PATIENTS_PER_SCORE = 2
 FOLDS = 10
 # Scores come in the order of the variance of their components; those between two edges share a factor.
 EDGES = (8, 16, 32, 64, 128, 256)
@@ -87,12 +85,11 @@ class ImageVariation:
 
 def _known_together(said: np.ndarray, position: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield rows, and variables that those rows and no others know, enough patients on either side."""
-    enough = [all(len(np.unique(position[rows])) >= FEWEST_PATIENTS for rows in _sides(one)) for one in said.T]
-    columns = np.flatnonzero(enough)
+    fewest = max(FEWEST_PATIENTS, size)
+    columns = np.flatnonzero([all(len(np.unique(position[rows])) >= fewest for rows in _sides(one)) for one in said.T])
     patterns, member = np.unique(said[:, columns] != 0, axis=1, return_inverse=True)
     for number, known in enumerate(patterns.T):
-        if size and len(np.unique(position[known])) >= PATIENTS_PER_SCORE * size:
-            yield np.flatnonzero(known), columns[member.ravel() == number]
+        yield np.flatnonzero(known), columns[member.ravel() == number]
 
 
 def _factors(noise: np.ndarray, said: np.ndarray, weights: np.ndarray, folds: np.ndarray) -> np.ndarray:

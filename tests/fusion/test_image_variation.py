@@ -65,11 +65,15 @@ def test_the_given_noise_is_not_changed():
     assert np.array_equal(noise, before)
 
 
-@pytest.mark.parametrize("size", [0, SIZE])
-def test_few_patients_have_no_covariance_of_their_own(size):
-    noise, said = _rows(900, seed=0)
-    said[:, 0] = np.where(np.arange(900) < FEWEST_PATIENTS - 1, 0.8, -0.8)
-    assert 0 not in _fit(noise[:, :size], said).variables
+@pytest.mark.parametrize(("size", "fewest"), [(SIZE, FEWEST_PATIENTS), (60, 60)])
+def test_few_patients_have_no_covariance_of_their_own(size, fewest):
+    wide = np.random.default_rng(9).standard_normal((900, 60 - SIZE))
+    for above in (fewest - 1, fewest):
+        noise, said = _rows(900, seed=0)
+        noise[:above, 0] *= 3
+        said[:, 0] = np.where(np.arange(900) < above, 0.8, -0.8)
+        found = _fit(np.concatenate([noise, wide], axis=1)[:, :size], said)
+        assert (0 in found.variables) == (above == fewest)
 
 
 def test_images_of_one_patient_count_once():
