@@ -329,7 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the real cohorts")
     parser.add_argument("--work", type=Path, default=Path("runs/fusion_splits"), help="folder for the splits")
-    parser.add_argument("--synthesizers", nargs="*", default=["Gaussian"], choices=list(SYNTHESIZERS))
+    parser.add_argument("--synthesizers", nargs="*", default=["Gaussian", "flow"], choices=list(SYNTHESIZERS))
     parser.add_argument("--results", type=Path, required=True, help="JSON with all answers so far; private")
     parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
     options = parser.parse_args()

@@ -44,22 +44,22 @@ class ConditionalGaussianSynthesizer:
     patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
     clinical variables on latents are ridges whose penalties are chosen on patients left out, so that a record's row
     and image belong together as much as they do in patients that were not seen. Images are drawn around class-wise
-    means (see `ImageGivenRow`); where latents are given, the joint normal answers.
+    means (see `ImageGivenRow`) and vary as those of their class do (see `ImageVariation`); where latents are given, the
+    joint normal answers.
 
     Fixed numbers and latents are conditioned on in closed form, fixed categories by Gibbs draws within their bounds.
     An outcome that is rare can be drawn as often as wanted by fixing it, row by row where others shall vary.
 
-    The artifact holds quantiles, thresholds, one covariance and the latents' components; no row, and no category that
+    The artifact holds quantiles, thresholds, covariances and the latents' components; no row, and no category that
     fewer than ``minimum_patients`` patients have.
 
     Args:
         latent_components: most principal components of the latents that take part; the rest is independent noise.
-        link_gain: how much further than in the latents the values of a row move an image that is drawn. A generator
-            answers drawn latents, which lie where it was trained less, with less contrast than those of real images
-            (``benchmarks/RESULTS.md``, "Link gain and image spread"). 1 for latents that are not decoded.
-        image_spread: how many times as far from their mean as learned the latents of drawn images lie, for the same
-            reason; 1.2 was chosen for the shipped decoder of chests. 1 for latents that are not decoded. Where a latent
-            is fixed the others are drawn as learned.
+        link_gain: how much further than in the latents the values of a row move an image that is drawn.
+        image_spread: how many times as far from their mean as learned the latents of drawn images lie: a generator
+            answers drawn latents, which lie where it was trained less, with less contrast than those of real images.
+            1.2 was chosen for the shipped decoder of chests (``benchmarks/RESULTS.md``, "Link gain and image spread");
+            1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:

@@ -11,6 +11,9 @@ __all__ = ["ImageVariation"]
 # On either side of a variable's middle, and at least one per score: the span of fewer would single them out.
 FEWEST_PATIENTS = 20
 FOLDS = 10
+# Of the difference seen in training patients, in others: below it an entry would tell who was trained on rather than
+# how classes differ. Chosen on inner splits, by the likelihoods of patients trained on and left out.
+LEAST_SHARE = 0.2
 # Scores come in the order of the variance of their components; those between two edges share a factor.
 EDGES = (8, 16, 32, 64, 128, 256)
 RIDGE = 1e-6
@@ -26,9 +29,9 @@ class ImageVariation:
 
     The difference of two covariances of some hundred patients is mostly chance, more so between the smaller components.
     So entry ``(a, b)`` is multiplied by a factor for the components up to ``max(a, b)``: the root of the share of the
-    difference that patients left out have as well, less one standard error over the folds. The root gives a
-    difference the size that it truly has (as in `regress_on_scores`). Factors do not rise with the component, so what
-    is left is a covariance (Schur product). Not from a paper.
+    difference that patients left out have as well, less one standard error over the folds, and nothing where that is
+    less than a fifth. The root gives a difference the size that it truly has (as in `regress_on_scores`). Factors do
+    not rise with the component, so what is left is a covariance (Schur product). Not from a paper.
 
     Args:
         variables: places of the variables, ``(k,)``.
@@ -111,8 +114,8 @@ def _factors(noise: np.ndarray, said: np.ndarray, weights: np.ndarray, folds: np
             square[place, variable] = np.bincount(entries, (trained**2).ravel(), count)
     size_of_all = np.maximum(square.mean(axis=0), 1e-12)
     error = product.std(axis=0, ddof=1) / np.sqrt(len(left_out)) if len(left_out) > 1 else np.inf
-    share = np.clip((product.mean(axis=0) - error) / size_of_all, 0.0, 1.0)
-    return np.sqrt(np.minimum.accumulate(share, axis=1))[:, shell]
+    share = np.minimum.accumulate(np.clip((product.mean(axis=0) - error) / size_of_all, 0.0, 1.0), axis=1)
+    return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[:, shell]
 
 
 def _difference(noise: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_few_patients_have_no_covariance_of_their_own(size, fewest):
     wide = np.random.default_rng(9).standard_normal((900, 60 - SIZE))
     for above in (fewest - 1, fewest):
         noise, said = _rows(900, seed=0)
-        noise[:above, 0] *= 3
+        noise[:above, :4] *= 5
         said[:, 0] = np.where(np.arange(900) < above, 0.8, -0.8)
         found = _fit(np.concatenate([noise, wide], axis=1)[:, :size], said)
         assert (0 in found.variables) == (above == fewest)
