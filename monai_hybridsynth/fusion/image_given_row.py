@@ -62,28 +62,28 @@ class ImageGivenRow:
         cross = links * share * np.sqrt(np.minimum(1.0, MOST_EXPLAINED / np.maximum(explained, 1e-9)))
         slopes = np.linalg.solve(moment + RIDGE * np.eye(size), cross.T).T
         left = np.eye(len(links)) - slopes @ moment @ slopes.T
-        # The symmetric one leaves every entry of the noise with its own component.
-        values, axes = np.linalg.eigh(left)
-        self.root = (axes * np.sqrt(np.maximum(values, 0.0))) @ axes.T
+        values, self.axes = np.linalg.eigh(left)
+        self.root = self.axes * np.sqrt(np.maximum(values, 0.0))
         self.slopes = gain * slopes
 
     def draw(self, clinical: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return scores ``(rows, scores)`` for underlying clinical variables ``(rows, variables)``.
 
         Of records drawn together the noise has the moments that it has in the model (quadratic resampling, Barraquand
-        1995): it is unrelated to what the rows say, and its entries to one another. So a cohort links image and row as
-        the model does, and not by chance more or less.
+        1995): it is unrelated to what the rows say, and its entries to one another; nearly so where a class has a
+        covariance of its own. So a cohort links image and row as the model does, and not by chance more or less.
         """
         said = self._said(clinical)
         noise = _matched_noise(said - self.centre, len(self.root), rng)
         if self.variation is not None:
-            noise = self.variation.vary(noise, said)
-        return (said - self.centre) @ self.slopes.T + noise @ self.root
+            # The symmetric root leaves every entry of the noise with its own component.
+            noise = self.variation.vary(noise, said) @ self.axes
+        return (said - self.centre) @ self.slopes.T + noise @ self.root.T
 
     def noise(self, said: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Return what rows, by what they say of each variable, leave of scores, ``(rows, scores)``, variance near 1."""
         left = scores - (said - self.centre) @ (self.slopes / self.gain).T
-        return np.linalg.solve(self.root + RIDGE * np.eye(len(self.root)), left.T).T
+        return np.linalg.solve(self.root @ self.axes.T + RIDGE * np.eye(len(self.root)), left.T).T
 
     def _said(self, clinical: np.ndarray) -> np.ndarray:
         """Return what rows say of each variable, ``(rows, variables)``."""

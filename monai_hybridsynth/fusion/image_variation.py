@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from sklearn.isotonic import IsotonicRegression
 
 __all__ = ["ImageVariation"]
 
-# On either side of a variable's middle, and at least one per score: the span of fewer would single them out.
-FEWEST_PATIENTS = 20
-FOLDS = 10
+# On either side of a variable's middle, and at least one per score: the covariance of fewer, were it learned, would
+# tell who they are.
+FEWEST_PATIENTS = 80
+FOLDS = 5
 # Of the difference seen in training patients, in others: below it an entry would tell who was trained on rather than
 # how classes differ. Chosen on inner splits, by the likelihoods of patients trained on and left out.
 LEAST_SHARE = 0.2
@@ -20,18 +22,18 @@ RIDGE = 1e-6
 
 
 class ImageVariation:
-    """Covariances of image noise on either side of a clinical variable's middle, relative to that of all rows.
+    """Covariances of image noise on either side of a clinical variable's middle, relative to that of all who know it.
 
     Images of women do not only differ from those of men in their mean: they vary more along some directions and less
-    along others, and whatever is not linear, a network or trees, learns a class by that. Here every binary variable (a
-    number: below or above its middle) has two covariances, whose mean is that of all rows. Variables are taken in turn,
-    the strongest first, each on what the earlier ones leave.
+    along others, and whatever is not linear, a network or trees, learns a class by that. Here a binary variable (a
+    number: below or above its middle) has two covariances, whose mean, weighted by the patients on either side, is the
+    identity. Variables are taken in turn, the one whose difference is surest first, each on what earlier ones leave.
 
     The difference of two covariances of some hundred patients is mostly chance, more so between the smaller components.
-    So entry ``(a, b)`` is multiplied by a factor for the components up to ``max(a, b)``: the root of the share of the
-    difference that patients left out have as well, less one standard error over the folds, and nothing where that is
-    less than a fifth. The root gives a difference the size that it truly has (as in `regress_on_scores`). Factors do
-    not rise with the component, so what is left is a covariance (Schur product). Not from a paper.
+    So entry ``(a, b)`` is multiplied by a factor that does not rise with ``max(a, b)``, so that what is left is a
+    covariance (Schur product): the root of the share of the difference that patients left out have as well, less one
+    standard error over the folds, and nothing where that is less than a fifth. The root gives a difference the size
+    that it truly has (as in `regress_on_scores`). Not from a paper.
 
     Args:
         variables: places of the variables, ``(k,)``.
@@ -55,23 +57,23 @@ class ImageVariation:
             patients: one identifier per row.
             seed: of the folds.
         """
-        size = noise.shape[1]
         unique, position = np.unique(patients.astype(str), return_inverse=True)
-        folds = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
-        factors = np.zeros((said.shape[1], size))
-        for known, columns in _known_together(said, position, size):
-            factors[columns] = _factors(noise[known], said[np.ix_(known, columns)], weights[known], folds[known])
-        order = np.argsort(-factors.sum(axis=1), kind="stable")
-        chosen = order[factors[order].any(axis=1)]
-        found, noise = np.zeros((len(chosen), 2, size, size)), noise.copy()
-        for place, variable in enumerate(chosen):
-            known = said[:, variable] != 0
-            noise[known] = _whitened(noise[known], weights[known])
-            factor = np.minimum.outer(factors[variable], factors[variable])
-            for side, rows in enumerate(_sides(said[:, variable])):
-                found[place, side] = factor * _moment(noise[rows], weights[rows]) + np.diag(1 - factors[variable])
-                noise[rows] = noise[rows] @ _power(found[place, side], -0.5)
-        return cls(chosen, found.round(3).astype(np.float32))
+        fold = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
+        whole = _Fold(noise, weights, np.zeros(len(noise), dtype=bool))
+        # What is taken away in a fold is learned there, so that patients left out have no part in it.
+        folds = [_Fold(noise, weights, fold == number) for number in np.unique(fold)]
+        left, variables, found = list(_known_by_enough(said, position, noise.shape[1])), [], []
+        while left:
+            factors = [_factors(folds, said[:, variable]) for variable in left]
+            best = int(np.argmax([factor.sum() for factor in factors]))
+            if not factors[best].any():
+                break
+            variables.append(left.pop(best))
+            found.append(whole.take(said[:, variables[-1]], factors[best]))
+            for part in folds:
+                part.take(said[:, variables[-1]], factors[best])
+        covariances = np.array(found).reshape(len(found), 2, noise.shape[1], noise.shape[1])
+        return cls(np.array(variables, dtype=np.int32), covariances.round(3).astype(np.float32))
 
     def vary(self, noise: np.ndarray, said: np.ndarray) -> np.ndarray:
         """Give noise of variance 1, ``(rows, scores)``, the covariances of its rows, ``(rows, variables)``."""
@@ -83,48 +85,70 @@ class ImageVariation:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fitted arrays by name."""
-        return {"variables": self.variables.astype(np.int32), "covariances": self.covariances}
+        return {"variables": self.variables, "covariances": self.covariances}
 
 
-def _known_together(said: np.ndarray, position: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows, and variables that those rows and no others know, enough patients on either side."""
-    fewest = max(FEWEST_PATIENTS, size)
-    columns = np.flatnonzero([all(len(np.unique(position[rows])) >= fewest for rows in _sides(one)) for one in said.T])
-    patterns, member = np.unique(said[:, columns] != 0, axis=1, return_inverse=True)
-    for number, known in enumerate(patterns.T):
-        yield np.flatnonzero(known), columns[member.ravel() == number]
+class _Fold:
+    """Noise of all rows, from which what some of them teach is taken away; the others are left out."""
+
+    def __init__(self, noise: np.ndarray, weights: np.ndarray, left_out: np.ndarray) -> None:
+        self.noise, self.weights, self.left_out = noise.copy(), weights, left_out
+
+    def whitened(self, known: np.ndarray) -> np.ndarray:
+        """Return the noise of rows that know a variable, uncorrelated and of variance 1 over those that teach.
+
+        Every entry stays with its component.
+        """
+        moment = _moment(self.noise, np.where(known & ~self.left_out, self.weights, 0.0))
+        root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
+        return np.linalg.solve(root, self.noise[known].T).T
+
+    def take(self, values: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """Learn the covariances on both sides of a variable's middle, and take them away; return them."""
+        known = values != 0
+        self.noise[known] = self.whitened(known)
+        found = []
+        for rows in _sides(values):
+            moment = _moment(self.noise, np.where(rows & ~self.left_out, self.weights, 0.0))
+            found.append(np.minimum.outer(factor, factor) * moment + np.diag(1 - factor))
+            self.noise[rows] = self.noise[rows] @ _power(found[-1], -0.5)
+        return np.stack(found)
 
 
-def _factors(noise: np.ndarray, said: np.ndarray, weights: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return by what to multiply each variable's differences up to each component, ``(variables, scores)``."""
-    size = noise.shape[1]
+def _known_by_enough(said: np.ndarray, position: np.ndarray, size: int) -> Iterator[int]:
+    """Yield the variables with enough patients on either side of the middle."""
+    for variable, values in enumerate(said.T):
+        if all(len(np.unique(position[rows])) >= max(FEWEST_PATIENTS, size) for rows in _sides(values)):
+            yield variable
+
+
+def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
+    """Return by what to multiply a variable's differences up to each component, ``(scores,)``."""
+    size = folds[0].noise.shape[1]
     shell = np.searchsorted(EDGES, np.arange(size), side="right")
-    entries, count = np.maximum.outer(shell, shell).ravel(), shell[-1] + 1
-    left_out = np.unique(folds)
-    product, square = np.zeros((2, len(left_out), said.shape[1], count))
-    for place, fold in enumerate(left_out):
-        test = folds == fold
-        whitened = _whitened(noise, weights, fitted_on=~test)
+    entries, known = np.maximum.outer(shell, shell).ravel(), values != 0
+    product, square = np.zeros((2, len(folds), shell[-1] + 1))
+    for place, fold in enumerate(folds):
+        noise, weights, test = fold.whitened(known), fold.weights[known], fold.left_out[known]
         # Directions in which training patients happened to vary little have more variance in others.
-        spread = np.sqrt(np.maximum(np.average(whitened[test] ** 2, axis=0, weights=weights[test]), RIDGE))
-        for variable, values in enumerate(said.T):
-            trained = _difference(whitened, values * ~test, weights)
-            truth = _difference(whitened / spread, values * test, weights)
-            product[place, variable] = np.bincount(entries, (trained * truth).ravel(), count)
-            square[place, variable] = np.bincount(entries, (trained**2).ravel(), count)
-    size_of_all = np.maximum(square.mean(axis=0), 1e-12)
-    error = product.std(axis=0, ddof=1) / np.sqrt(len(left_out)) if len(left_out) > 1 else np.inf
-    share = np.minimum.accumulate(np.clip((product.mean(axis=0) - error) / size_of_all, 0.0, 1.0), axis=1)
-    return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[:, shell]
+        spread = np.sqrt(np.maximum(np.diag(_moment(noise, weights * test)), RIDGE))
+        trained = _difference(noise, values[known], weights * ~test)
+        truth = _difference(noise, values[known], weights * test) / spread / spread[:, None]
+        product[place] = np.bincount(entries, (trained * truth).ravel())
+        square[place] = np.bincount(entries, (trained**2).ravel())
+    scale = np.maximum(square.mean(axis=0), 1e-12)
+    error = product.std(axis=0, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else np.inf
+    share = np.clip((product.mean(axis=0) - error) / scale, 0.0, 1.0)
+    share = IsotonicRegression(increasing=False).fit_transform(np.arange(len(share)), share, sample_weight=scale)
+    return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[shell]
 
 
 def _difference(noise: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the covariance above the middle minus that below; zero where one side is empty."""
-    below, above = _sides(values)
+    """Return the covariance above the middle minus that below; zero where one side has no weight."""
+    below, above = (np.where(rows, weights, 0.0) for rows in _sides(values))
     if not below.any() or not above.any():
         return np.zeros((noise.shape[1], noise.shape[1]))
-    share = np.where(above, weights / weights[above].sum(), 0) - np.where(below, weights / weights[below].sum(), 0)
-    return (noise * share[:, None]).T @ noise
+    return (noise * (above / above.sum() - below / below.sum())[:, None]).T @ noise
 
 
 def _sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,13 +157,8 @@ def _sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moment(noise: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return (noise * (weights / weights.sum())[:, None]).T @ noise
-
-
-def _whitened(noise: np.ndarray, weights: np.ndarray, *, fitted_on: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Return noise that is uncorrelated and of variance 1 over some rows; each entry stays with its component."""
-    moment = _moment(noise[fitted_on], weights[fitted_on])
-    return np.linalg.solve(np.linalg.cholesky(moment + RIDGE * np.eye(len(moment))), noise.T).T
+    """Return the mean of squares and products, ``(scores, scores)``."""
+    return (noise * (weights / max(weights.sum(), 1e-300))[:, None]).T @ noise
 
 
 def _power(covariance: np.ndarray, power: float) -> np.ndarray:
