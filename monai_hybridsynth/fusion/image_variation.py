@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from sklearn.isotonic import IsotonicRegression
 
 __all__ = ["ImageVariation"]
@@ -99,15 +100,19 @@ class _Fold:
 
     def __init__(self, noise: np.ndarray, weights: np.ndarray, left_out: np.ndarray) -> None:
         self.noise, self.weights, self.left_out = noise.copy(), weights, left_out
+        self._whitened: dict[bytes, np.ndarray] = {}
 
     def whitened(self, known: np.ndarray) -> np.ndarray:
         """Return the noise of rows that know a variable, uncorrelated and of variance 1 over those that teach.
 
         Every entry stays with its component.
         """
-        moment = _moment(self.noise, np.where(known & ~self.left_out, self.weights, 0.0))
-        root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
-        return np.linalg.solve(root, self.noise[known].T).T
+        key = known.tobytes()  # most variables are known by the same rows
+        if key not in self._whitened:
+            moment = _moment(self.noise, np.where(known & ~self.left_out, self.weights, 0.0))
+            root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
+            self._whitened[key] = solve_triangular(root, self.noise[known].T, lower=True, check_finite=False).T
+        return self._whitened[key]
 
     def take(self, values: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Learn the covariances on both sides of a variable's middle, and take them away; return them."""
@@ -118,6 +123,7 @@ class _Fold:
             moment = _moment(self.noise, np.where(rows & ~self.left_out, self.weights, 0.0))
             found.append(np.minimum.outer(factor, factor) * moment + np.diag(1 - factor))
             self.noise[rows] = self.noise[rows] @ _power(found[-1], -0.5)
+        self._whitened.clear()
         return np.stack(found)
 
 
