@@ -60,10 +60,6 @@ class ConditionalGaussianSynthesizer:
             answers drawn latents, which lie where it was trained less, with less contrast than those of real images.
             1.2 was chosen for the shipped decoder of chests (``benchmarks/RESULTS.md``, "Link gain and image spread");
             1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
-        least_share: how much of the difference between the covariances of two classes of images patients left out must
-            have for it to be learned. 0 learns what is faint too: networks then learn more from the records, and the
-            artifact tells more of who was trained on (``benchmarks/RESULTS.md``, "Real records, synthetic ones and
-            both"). 1 learns class-wise means only.
         minimum_patients: patients that must share a category, and that each quantile stands for.
 
     Example:
@@ -77,7 +73,6 @@ class ConditionalGaussianSynthesizer:
         latent_components: int = 512,
         link_gain: float = 1.0,
         image_spread: float = 1.2,
-        least_share: float = 0.2,
         minimum_patients: int = 5,
     ) -> None:
         if latent_components < 1:
@@ -88,12 +83,9 @@ class ConditionalGaussianSynthesizer:
             raise ValueError(
                 f"image_spread is {image_spread}; it must be above 0, 1 for latents as learned, and below 10."
             )
-        if not 0 <= least_share <= 1:
-            raise ValueError(f"least_share is {least_share}; it must be from 0, all differences, to 1, none.")
         self.latent_components = latent_components
         self.link_gain = link_gain
         self.image_spread = image_spread
-        self.least_share = least_share
         self.minimum_patients = minimum_patients
         self.variation_: ImageVariation | None = None
         self._image: ImageGivenRow | None = None
@@ -150,9 +142,7 @@ class ConditionalGaussianSynthesizer:
         if scores.shape[1] and self.columns_:
             said = expected_values(lower, upper)
             noise = self._image_given_row().noise(said, scores)
-            self.variation_ = ImageVariation.fit(
-                noise, said, least_share=self.least_share, weights=weights, patients=patients, seed=seed
-            )
+            self.variation_ = ImageVariation.fit(noise, said, weights=weights, patients=patients, seed=seed)
         self._calibrate()
         return self
 
@@ -219,7 +209,7 @@ class ConditionalGaussianSynthesizer:
 
     def _content(self) -> dict[str, Any]:
         """Return the JSON values of the artifact."""
-        arguments = ("latent_components", "link_gain", "image_spread", "least_share", "minimum_patients")
+        arguments = ("latent_components", "link_gain", "image_spread", "minimum_patients")
         return {
             "arguments": {name: getattr(self, name) for name in arguments},
             "layout": self.layout_.to_dict(),

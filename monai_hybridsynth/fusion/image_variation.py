@@ -14,6 +14,9 @@ __all__ = ["ImageVariation"]
 # tell who they are.
 FEWEST_PATIENTS = 80
 FOLDS = 5
+# Of the difference seen in training patients, in others: below it an entry would tell who was trained on rather than
+# how classes differ. Chosen on inner splits, by the likelihoods of patients trained on and left out.
+LEAST_SHARE = 0.2
 # Scores come in the order of the variance of their components; those between two edges share a factor.
 EDGES = (8, 16, 32, 64, 128, 256)
 RIDGE = 1e-6
@@ -23,16 +26,15 @@ class ImageVariation:
     """Covariances of image noise on either side of a clinical variable's middle, relative to that of all who know it.
 
     Images of women do not only differ from those of men in their mean: they vary more along some directions and less
-    along others, and whatever is not linear, a network or trees, learns a class by that. Here a binary variable (a
-    number: below or above its middle) has two covariances, whose mean, weighted by the patients on either side, is the
-    identity. Variables are taken in turn, the one whose difference is surest first, each on what earlier ones leave.
+    along others. Here a binary variable (a number: below or above its middle) has two covariances, whose mean, weighted
+    by the patients on either side, is the identity. Variables are taken in turn, the one whose difference is surest
+    first, each on what earlier ones leave.
 
     The difference of two covariances of some hundred patients is mostly chance, more so between the smaller components.
     So entry ``(a, b)`` is multiplied by a factor that does not rise with ``max(a, b)``, so that what is left is a
     covariance (Schur product): the root of the share of the difference that patients left out have as well, less one
-    standard error over the folds, and nothing where that is too little: such an entry tells more of who was trained on
-    than of how classes differ. The root gives a difference the size that it truly has (as in `regress_on_scores`). Not
-    from a paper.
+    standard error over the folds, and nothing where that is less than a fifth. The root gives a difference the size
+    that it truly has (as in `regress_on_scores`). Not from a paper.
 
     Args:
         variables: places of the variables, ``(k,)``.
@@ -45,21 +47,13 @@ class ImageVariation:
 
     @classmethod
     def fit(
-        cls,
-        noise: np.ndarray,
-        said: np.ndarray,
-        *,
-        least_share: float,
-        weights: np.ndarray,
-        patients: np.ndarray,
-        seed: int,
+        cls, noise: np.ndarray, said: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
     ) -> ImageVariation:
         """Learn the covariances.
 
         Args:
             noise: what rows leave of the scores, of variance near 1, uncorrelated, ``(rows, scores)``.
             said: what rows say of each variable: below or above 0, the middle, or 0 for nothing, ``(rows, variables)``.
-            least_share: of a difference seen in training patients that others must have for it to be learned.
             weights: one per row, so that every patient counts once.
             patients: one identifier per row.
             seed: of the folds.
@@ -71,7 +65,7 @@ class ImageVariation:
         folds = [_Fold(noise, weights, fold == number) for number in np.unique(fold)]
         left, variables, found = list(_known_by_enough(said, position, noise.shape[1])), [], []
         while left:
-            factors = [_factors(folds, said[:, variable], least_share) for variable in left]
+            factors = [_factors(folds, said[:, variable]) for variable in left]
             best = int(np.argmax([factor.sum() for factor in factors]))
             if not factors[best].any():
                 break
@@ -134,7 +128,7 @@ def _known_by_enough(said: np.ndarray, position: np.ndarray, size: int) -> Itera
             yield variable
 
 
-def _factors(folds: list[_Fold], values: np.ndarray, least_share: float) -> np.ndarray:
+def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
     """Return by what to multiply a variable's differences up to each component, ``(scores,)``."""
     size = folds[0].noise.shape[1]
     shell = np.searchsorted(EDGES, np.arange(size), side="right")
@@ -152,7 +146,7 @@ def _factors(folds: list[_Fold], values: np.ndarray, least_share: float) -> np.n
     error = product.std(axis=0, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else np.inf
     share = np.clip((product.mean(axis=0) - error) / scale, 0.0, 1.0)
     share = IsotonicRegression(increasing=False).fit_transform(np.arange(len(share)), share, sample_weight=scale)
-    return np.sqrt(np.where(share < least_share, 0.0, share))[shell]
+    return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[shell]
 
 
 def _difference(noise: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

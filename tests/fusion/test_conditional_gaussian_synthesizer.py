@@ -253,8 +253,6 @@ def test_wrong_calls_are_refused(schema, tmp_path):
         ConditionalGaussianSynthesizer(link_gain=0)
     with pytest.raises(ValueError, match="image_spread is 10"):
         ConditionalGaussianSynthesizer(image_spread=10)
-    with pytest.raises(ValueError, match="least_share is 1.1"):
-        ConditionalGaussianSynthesizer(least_share=1.1)
     for call in (lambda s: s.sample(1, seed=0), lambda s: s.save(tmp_path)):
         with pytest.raises(RuntimeError, match="call fit"):
             call(ConditionalGaussianSynthesizer())

@@ -28,7 +28,7 @@ def _rows(count: int, *, seed: int, differ: bool = True) -> tuple[np.ndarray, np
 
 
 def _fit(noise: np.ndarray, said: np.ndarray, **changed) -> ImageVariation:
-    given = {"weights": np.ones(len(noise)), "patients": np.arange(len(noise)), "seed": 0, "least_share": 0.2} | changed
+    given = {"weights": np.ones(len(noise)), "patients": np.arange(len(noise)), "seed": 0} | changed
     return ImageVariation.fit(noise, said, **given)
 
 
@@ -150,7 +150,7 @@ def test_factors_do_not_rise_and_leave_covariances():
     common = rng.standard_normal((3000, 1)) * np.repeat([0.0, 3.0], 32)
     noise = rng.standard_normal((3000, 64)) + np.where(said[:, None] > 0, common, 0.0)
     folds = [_Fold(noise, np.ones(3000), np.arange(3000) % 5 == number) for number in range(5)]
-    factors = _factors(folds, said, 0.2)
+    factors = _factors(folds, said)
     assert factors.any()
     assert np.diff(factors).max() <= 0
     few = np.where(np.arange(3000) < 30, 1.0, -1.0)  # their covariance is singular
@@ -178,15 +178,6 @@ def test_a_difference_has_the_size_that_it_truly_has():
         found = _fit(noise, said)
         learned.append(np.linalg.norm(found.covariances[0, 1] - found.covariances[0, 0]))
     assert 0.8 < np.mean(learned) / (0.6 * np.sqrt(8)) < 1.2
-
-
-def test_less_is_learned_the_more_must_be_shared():
-    noise, said = _rows(300, seed=0)
-    sizes = []
-    for least in (0.0, 0.2, 1.0):
-        pairs = _fit(noise, said, least_share=least).covariances
-        sizes.append(sum(np.linalg.norm(above - below) for below, above in pairs))
-    assert sizes[0] >= sizes[1] > sizes[2] == 0
 
 
 def test_variables_are_given_in_the_order_opposite_to_that_in_which_they_were_taken():
