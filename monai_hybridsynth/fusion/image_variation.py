@@ -65,14 +65,16 @@ class ImageVariation:
         folds = [_Fold(noise, weights, fold == number) for number in np.unique(fold)]
         left, variables, found = list(_known_by_enough(said, position, noise.shape[1])), [], []
         while left:
-            factors = [_factors(folds, said[:, variable]) for variable in left]
-            best = int(np.argmax([factor.sum() for factor in factors]))
-            if not factors[best].any():
+            factors = {variable: _factors(folds, said[:, variable]) for variable in left}
+            left = [variable for variable in left if factors[variable].any()]
+            if not left:
                 break
-            variables.append(left.pop(best))
-            found.append(whole.take(said[:, variables[-1]], factors[best]))
-            for part in folds:
-                part.take(said[:, variables[-1]], factors[best])
+            best = max(left, key=lambda variable: factors[variable].sum())
+            left.remove(best)
+            variables.append(best)
+            found.append(whole.take(said[:, best], factors[best]))
+            for part in folds if left else []:
+                part.take(said[:, best], factors[best])
         covariances = np.array(found).reshape(len(found), 2, noise.shape[1], noise.shape[1])
         return cls(np.array(variables, dtype=np.int32), covariances.round(3).astype(np.float32))
 
@@ -136,10 +138,11 @@ def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
     product, square = np.zeros((2, len(folds), shell[-1] + 1))
     for place, fold in enumerate(folds):
         noise, weights, test = fold.whitened(known), fold.weights[known], fold.left_out[known]
+        trained = _difference(noise[~test], values[known][~test], weights[~test])
         # Directions in which training patients happened to vary little have more variance in others.
-        spread = np.sqrt(np.maximum(np.diag(_moment(noise, weights * test)), RIDGE))
-        trained = _difference(noise, values[known], weights * ~test)
-        truth = _difference(noise, values[known], weights * test) / spread / spread[:, None]
+        others, share = noise[test], weights[test] / max(weights[test].sum(), 1e-300)
+        spread = np.sqrt(np.maximum(share @ others**2, RIDGE))
+        truth = _difference(others / spread, values[known][test], weights[test])
         product[place] = np.bincount(entries, (trained * truth).ravel())
         square[place] = np.bincount(entries, (trained**2).ravel())
     scale = np.maximum(square.mean(axis=0), 1e-12)
