@@ -96,19 +96,26 @@ class _Fold:
 
     def __init__(self, noise: np.ndarray, weights: np.ndarray, left_out: np.ndarray) -> None:
         self.noise, self.weights, self.left_out = noise.copy(), weights, left_out
-        self._whitened: dict[bytes, np.ndarray] = {}
+        self._parts: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
 
     def whitened(self, known: np.ndarray) -> np.ndarray:
         """Return the noise of rows that know a variable, uncorrelated and of variance 1 over those that teach.
 
         Every entry stays with its component.
         """
+        moment = _moment(self.noise[known], np.where(self.left_out, 0.0, self.weights)[known])
+        root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
+        return solve_triangular(root, self.noise[known].T, lower=True, check_finite=False).T
+
+    def parts(self, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the whitened noise of those that teach, and of those left out, of variance 1 over these."""
         key = known.tobytes()  # most variables are known by the same rows
-        if key not in self._whitened:
-            moment = _moment(self.noise, np.where(known & ~self.left_out, self.weights, 0.0))
-            root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
-            self._whitened[key] = solve_triangular(root, self.noise[known].T, lower=True, check_finite=False).T
-        return self._whitened[key]
+        if key not in self._parts:
+            noise, test, weights = self.whitened(known), self.left_out[known], self.weights[known]
+            # Directions in which training patients happened to vary little have more variance in others.
+            others, share = noise[test], weights[test] / max(weights[test].sum(), 1e-300)
+            self._parts[key] = noise[~test], others / np.sqrt(np.maximum(share @ others**2, RIDGE))
+        return self._parts[key]
 
     def take(self, values: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Learn the covariances on both sides of a variable's middle, and take them away; return them."""
@@ -119,7 +126,7 @@ class _Fold:
             moment = _moment(self.noise, np.where(rows & ~self.left_out, self.weights, 0.0))
             found.append(np.minimum.outer(factor, factor) * moment + np.diag(1 - factor))
             self.noise[rows] = self.noise[rows] @ _power(found[-1], -0.5)
-        self._whitened.clear()
+        self._parts.clear()
         return np.stack(found)
 
 
@@ -137,12 +144,10 @@ def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
     entries, known = np.maximum.outer(shell, shell).ravel(), values != 0
     product, square = np.zeros((2, len(folds), shell[-1] + 1))
     for place, fold in enumerate(folds):
-        noise, weights, test = fold.whitened(known), fold.weights[known], fold.left_out[known]
-        trained = _difference(noise[~test], values[known][~test], weights[~test])
-        # Directions in which training patients happened to vary little have more variance in others.
-        others, share = noise[test], weights[test] / max(weights[test].sum(), 1e-300)
-        spread = np.sqrt(np.maximum(share @ others**2, RIDGE))
-        truth = _difference(others / spread, values[known][test], weights[test])
+        teaching, others = (known & rows for rows in (~fold.left_out, fold.left_out))
+        taught, shown = fold.parts(known)
+        trained = _difference(taught, values[teaching], fold.weights[teaching])
+        truth = _difference(shown, values[others], fold.weights[others])
         product[place] = np.bincount(entries, (trained * truth).ravel())
         square[place] = np.bincount(entries, (trained**2).ravel())
     scale = np.maximum(square.mean(axis=0), 1e-12)
