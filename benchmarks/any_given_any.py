@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fusion_cohorts import ImageCodec, Split, read_split, shipped_codec
-from results_file import write_section
+from fusion_cohorts import ImageCodec, Split, read_split, resampled_patients, shipped_codec
+from results_file import keep_results, write_section
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
@@ -272,13 +272,8 @@ def score(values: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, binary:
 
 def split_scores(cells: list[dict[str, Any]], task: str, target: str, arm: str) -> np.ndarray:
     """Return an arm's mean score over splits, on all patients and on resampled ones, shape ``(1 + REPLICATES,)``."""
-    patients = sorted({patient for cell in cells for patient in cell["patients"]})
-    place = {patient: number for number, patient in enumerate(patients)}
-    draws = np.random.default_rng(0).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), REPLICATES)
-    weights = np.concatenate([np.ones((1, len(patients)), dtype=int), draws])
     found = []
-    for cell in cells:
-        rows = weights[:, [place[patient] for patient in cell["patients"]]]
+    for cell, rows in zip(cells, resampled_patients([cell["patients"] for cell in cells], REPLICATES), strict=True):
         truth, values = (np.array(part[target], dtype=float) for part in (cell["truth"], cell[arm][task]))
         found.append(score(values, truth, rows, binary=cell["binary"][target]))
     return np.mean(found, axis=0)
@@ -346,8 +341,7 @@ def main() -> None:
             for name in missing:
                 start = time.perf_counter()
                 cell[name] = questions.answers(name, seed=seed)
-                options.results.parent.mkdir(parents=True, exist_ok=True)
-                options.results.write_text(json.dumps(results))
+                keep_results(options.results, results)
                 print(f"{cohort} {seed} {name}: {time.perf_counter() - start:.0f} s", flush=True)
     write_section(options.out, "Any columns given any others", report(results))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,21 @@ def membership_figures(train: JudgedCohort, holdout: JudgedCohort, synthetic: Ju
         and metric.dimensions["attack"] == "strongest"
         and metric.dimensions["stratum"] == "all"
     }
+
+
+def resampled_patients(splits: Sequence[Sequence[str]], num_replicates: int) -> Iterator[np.ndarray]:
+    """Return how often each row counts, per split of rows' patients: once, then in samples of all splits' patients.
+
+    The same sample for every split, and for every call with the same patients, so that means over splits and
+    differences are paired; shape ``(1 + num_replicates, rows)``.
+    """
+    patients = sorted({patient for rows in splits for patient in rows})
+    place = {patient: number for number, patient in enumerate(patients)}
+    draws = np.random.default_rng(0).multinomial(
+        len(patients), np.full(len(patients), 1 / len(patients)), num_replicates
+    )
+    weights = np.concatenate([np.ones((1, len(patients)), dtype=int), draws])
+    return (weights[:, [place[patient] for patient in rows]] for rows in splits)
 
 
 def averaged(cells: list[Figures]) -> Figures:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from fusion_cohorts import ImageCodec, Split, component_codec, read_split, shipp
 from fusion_competitors import CONFIGURATIONS, NAMES, build
 from fusion_judgement import inner_score, judge, random_holdouts
 from fusion_report import write_report
+from results_file import keep_results
 
 from monai_hybridsynth.data import read_image_pool
 from monai_hybridsynth.transforms import load_images
@@ -70,11 +70,11 @@ def main() -> None:
         if name in options.synthesizers and name not in results["tuning"]:
             given = split_of(NIH, 0), table_of(NIH, "alphaGAN", 0)
             results["tuning"][name] = _tuned(*given, name, options.tuning_seconds)
-            _keep(options.results, results)
+            keep_results(options.results, results)
     if "random holdouts" not in results:
         found = [random_holdouts(split_of(NIH, split), count=RANDOM_HOLDOUTS, seed=split) for split in range(5)]
         results["random holdouts"] = sum(found, [])
-        _keep(options.results, results)
+        keep_results(options.results, results)
     for cell in plan(options.synthesizers):
         used = sum(sum(one["seconds"].values()) for one in results["cells"].values())
         if used > 60 * options.core_minutes:
@@ -94,7 +94,7 @@ def main() -> None:
             print(f"{key}: {type(error).__name__}: {error}", flush=True)
             continue
         results["cells"][key] = cell._asdict() | found
-        _keep(options.results, results)
+        keep_results(options.results, results)
         print(time.strftime("%H:%M:%S"), key, found["seconds"], flush=True)
     write_report(results, options.out, options.plot)
 
@@ -149,14 +149,6 @@ def _codec(options: argparse.Namespace, cohort: str, decoder: str) -> ImageCodec
     pool = read_image_pool(options.pool)
     paths = [Path(entry["image"]) for entry in pool.training]
     return component_codec(load_images(paths, pool.image, spatial_size=SIZE), LATENTS)
-
-
-def _keep(path: Path, results: dict[str, Any]) -> None:
-    """Write the results, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(results, indent=1))
-    part.replace(path)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,12 +1,23 @@
-"""One file of measured results, a section per benchmark; measuring again replaces the section."""
+"""What benchmarks leave: measurements so far, to go on from, and one file of tables with a section per benchmark."""
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
-__all__ = ["write_section"]
+__all__ = ["keep_results", "write_section"]
+
+
+def keep_results(path: Path, results: dict[str, Any]) -> None:
+    """Write measurements as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(results, indent=1))
+    part.replace(path)
 
 
 def write_section(path: Path | None, title: str, lines: list[str]) -> None:

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusion_cohorts import Split, read_split, shipped_codec
+from fusion_cohorts import Split, read_split, resampled_patients, shipped_codec
 from fusion_competitors import build
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.evaluation.boosted_trees import boosted_arm_predictions
 from monai_hybridsynth.evaluation.correspondence import probe_features
@@ -79,8 +79,7 @@ def _ridge(sides: list[ProbeSide], seed: int) -> dict[str, np.ndarray]:
         "both": TrainingArm((train, made)),
         "finetuned": TrainingArm((train,), (made,)),
     }
-    nothing = {arm: {"none": lambda found, weights: np.zeros(1)} for arm in arms}
-    found = arm_scores(arms, holdout, nothing, num_replicates=1, seed=seed)[1]
+    found = arm_scores(arms, holdout, dict.fromkeys(arms, {}), num_replicates=0, seed=seed)[1]
     return {arm: prediction.scores for arm, prediction in found.items()}
 
 
@@ -95,13 +94,9 @@ def _trees(sides: list[ProbeSide], seed: int) -> dict[str, np.ndarray]:
 
 def mean_auroc(cells: list[dict[str, Any]], predictor: str, arm: str) -> np.ndarray:
     """Return the mean over cells of the AUROC, every column once, on all patients and on resampled ones."""
-    patients = sorted({patient for cell in cells for patient in cell["patients"]})
-    place = {patient: number for number, patient in enumerate(patients)}
-    draws = np.random.default_rng(0).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), REPLICATES)
-    weights = np.concatenate([np.ones((1, len(patients)), dtype=int), draws])
     found = []
-    for cell in cells:
-        rows = weights[:, [place[patient] for patient in cell["patients"]]] * np.array(cell["weights"])
+    for cell, drawn in zip(cells, resampled_patients([cell["patients"] for cell in cells], REPLICATES), strict=True):
+        rows = drawn * np.array(cell["weights"])
         truth, values = np.array(cell["truth"]), np.array(cell["predictions"][predictor][arm])
         names = [column.partition("=")[0] for column in cell["columns"]]
         share = np.array([1 / names.count(name) for name in names]) / len(set(names))
@@ -160,8 +155,7 @@ def main() -> None:
             continue
         start = time.perf_counter()
         cells[key] = measure(split_of(split), name, seed=split)
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(cells))
+        keep_results(options.results, cells)
         print(f"{key}: {time.perf_counter() - start:.0f} s", flush=True)
     write_section(options.out, "Real records, synthetic ones and both: what predictors learn from them", report(cells))
 

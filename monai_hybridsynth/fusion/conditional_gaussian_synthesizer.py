@@ -141,7 +141,9 @@ class ConditionalGaussianSynthesizer:
         self.variation_ = None
         if scores.shape[1] and self.columns_:
             said = expected_values(lower, upper)
-            noise = self._image_given_row().noise(said, scores)
+            # Not kept: columns are calibrated below, and images are drawn given what calibrated columns say.
+            image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
+            noise = image.noise(said, scores)
             self.variation_ = ImageVariation.fit(noise, said, weights=weights, patients=patients, seed=seed)
         self._calibrate()
         return self
@@ -174,7 +176,7 @@ class ConditionalGaussianSynthesizer:
         for start in range(0, num_records, BLOCK):
             drawn = draws.draw(np.arange(start, min(start + BLOCK, num_records)), rng)
             if image is not None:
-                drawn = np.concatenate([drawn, image.draw(drawn, rng)], axis=1)
+                drawn = np.concatenate([drawn, image.draw(drawn, rng, variation=self.variation_)], axis=1)
             parts.append(self._records(drawn, rng, spread=1.0 if image is None else self.image_spread))
         return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
@@ -219,11 +221,11 @@ class ConditionalGaussianSynthesizer:
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""
-        image, gain, variation = self._image, self.link_gain, self.variation_
-        if image and image.copula is self.copula_ and image.variation is variation and image.gain == gain:
-            return image
-        self._image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=gain, variation=variation)
-        return self._image
+        image = self._image
+        if image is None or image.copula is not self.copula_ or image.gain != self.link_gain:
+            image = ImageGivenRow(self.copula_, self.columns_, links=self.links_, gain=self.link_gain)
+            self._image = image
+        return image
 
     def _calibrate(self) -> None:
         """Let every column move its thresholds until what the model draws has the learned shares."""

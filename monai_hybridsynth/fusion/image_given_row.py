@@ -36,19 +36,12 @@ class ImageGivenRow:
         links: covariances of scores and clinical variables in the rows that ask them, ``(scores, variables)``; those of
             a variable that would explain more than nine tenths of a direction's variance are reduced to that.
         gain: factor of the means; what varies around them stays as it is.
-        variation: how differently images of different rows vary; None if they all vary alike.
     """
 
     def __init__(
-        self,
-        copula: GaussianCopula,
-        columns: Sequence[UnderlyingColumn],
-        *,
-        links: np.ndarray,
-        gain: float,
-        variation: ImageVariation | None = None,
+        self, copula: GaussianCopula, columns: Sequence[UnderlyingColumn], *, links: np.ndarray, gain: float
     ) -> None:
-        self.copula, self.gain, self.variation = copula, gain, variation
+        self.copula, self.gain = copula, gain
         self.columns = list(columns)
         size = sum(column.size for column in columns)
         inner = copula.covariance[:size, :size].astype(float)
@@ -66,8 +59,12 @@ class ImageGivenRow:
         self.root = self.axes * np.sqrt(np.maximum(values, 0.0))
         self.slopes = gain * slopes
 
-    def draw(self, clinical: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(
+        self, clinical: np.ndarray, rng: np.random.Generator, *, variation: ImageVariation | None = None
+    ) -> np.ndarray:
         """Return scores ``(rows, scores)`` for underlying clinical variables ``(rows, variables)``.
+
+        ``variation`` says how differently images of different rows vary; None if they all vary alike.
 
         Of records drawn together the noise has the moments that it has in the model (quadratic resampling, Barraquand
         1995): it is unrelated to what the rows say, and its entries to one another; nearly so where a class has a
@@ -75,9 +72,9 @@ class ImageGivenRow:
         """
         said = self._said(clinical)
         noise = _matched_noise(said - self.centre, len(self.root), rng)
-        if self.variation is not None:
+        if variation is not None:
             # The symmetric root leaves every entry of the noise with its own component.
-            noise = self.variation.vary(noise, said) @ self.axes
+            noise = variation.vary(noise, said) @ self.axes
         return (said - self.centre) @ self.slopes.T + noise @ self.root.T
 
     def noise(self, said: np.ndarray, scores: np.ndarray) -> np.ndarray:

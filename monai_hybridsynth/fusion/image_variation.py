@@ -151,7 +151,7 @@ def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
         product[place] = np.bincount(entries, (trained * truth).ravel())
         square[place] = np.bincount(entries, (trained**2).ravel())
     scale = np.maximum(square.mean(axis=0), 1e-12)
-    error = product.std(axis=0, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else np.inf
+    error = product.std(axis=0, ddof=1) / np.sqrt(len(folds))
     share = np.clip((product.mean(axis=0) - error) / scale, 0.0, 1.0)
     share = IsotonicRegression(increasing=False).fit_transform(np.arange(len(share)), share, sample_weight=scale)
     return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[shell]
