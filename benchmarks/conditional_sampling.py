@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from fusion_cohorts import ImageCodec, Split, read_split, shipped_codec
 from PIL import Image, ImageDraw, ImageFont
-from results_file import write_section
+from results_file import keep_results, write_section
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -173,8 +173,7 @@ def measured(options: argparse.Namespace) -> dict[str, Row]:
             row = phantom_row(draw) if probes is None else probes.figures(draw(asked), asked, np.arange(len(asked)))
             results[f"{cohort} {name}"] = row
             print(cohort, name, f"{time.perf_counter() - start:.0f} s", row, flush=True)
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            options.results.write_text(json.dumps(results, indent=1))
+            keep_results(options.results, results)
     return results
 
 

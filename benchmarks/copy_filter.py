@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from fusion_cohorts import read_split, shipped_codec
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, latent_columns
 from monai_hybridsynth.transforms.copy_changes import COPY_CHANGES
@@ -109,8 +109,7 @@ def main() -> None:
     for cohort in COHORTS:
         if cohort not in results:
             results[cohort] = figures(options, cohort)
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            options.results.write_text(json.dumps(results, indent=1))
+            keep_results(options.results, results)
     write_section(options.out, "Copy filter", report(results))
 
 

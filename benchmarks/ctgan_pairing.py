@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from results_file import write_section
+from results_file import keep_results, write_section
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
@@ -79,8 +79,7 @@ def main() -> None:
             parts = _split(table, cohort, seed=seed, inner=split == "inner")
             arguments = CONFIGURATIONS.get(name, {})
             results[key] = {"arguments": arguments} | _measure(name, arguments, *parts, cohort, options.judge, seed)
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            options.results.write_text(json.dumps(results, indent=1))
+            keep_results(options.results, results)
     write_section(options.out, options.title, _report(results, options.judge))
 
 

@@ -24,7 +24,7 @@ from conditional_sampling import SHOWN, grid_of, resampled, side_by_side, text_o
 from diffusion_bundle import bundle_config, drawn
 from fusion_cohorts import Split, split_of_folder
 from PIL import Image
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget, prediction_targets, target_matrix
 from monai_hybridsynth.evaluation.ridge_probe import RidgeRefit, choose_penalties
@@ -110,8 +110,7 @@ def measured(options: argparse.Namespace) -> dict[str, Scores]:
         told, images = drawn(bundle_config(options.cohort / "holdout", **keys))
         results[name] = probes.figures(images, told, np.tile(holdout.groups, options.replicas))
         print(name, f"{time.perf_counter() - start:.0f} s", results[name], flush=True)
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(results, indent=1))
+        keep_results(options.results, results)
     return results
 
 
@@ -130,7 +129,7 @@ def all_else_equal(cohort: Path, results: dict[str, Scores], path: Path) -> None
             pair = np.concatenate([score[0], score[place]])
             auroc = partial(weighted_auroc, pair, np.repeat([0.0, 1.0], PAIRS))
             results.setdefault(f"equal, {name}", {})[label] = resampled(auroc, noises)
-    path.write_text(json.dumps(results, indent=1))
+    keep_results(path, results)
 
 
 @lru_cache

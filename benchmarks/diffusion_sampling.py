@@ -11,7 +11,6 @@ compared image by image. PREPARED is the folder of `python -m monai_hybridsynth 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from itertools import product
@@ -23,7 +22,7 @@ import torch
 from alpha_gan_quality import in_batches
 from conditional_sampling import text_of
 from diffusion_bundle import bundle_config, drawn
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.data import read_cohort
 from monai_hybridsynth.features import RandomConvolutionFeatures
@@ -100,7 +99,7 @@ def measured(options: argparse.Namespace) -> dict[str, Row]:
             "beyond": spanned(values - halved[REFERENCE], count),
             "change": float((images[name] - images[REFERENCE]).abs().mean()),
         }
-    options.results.write_text(json.dumps(results, indent=1))
+    keep_results(options.results, results)
     return results
 
 

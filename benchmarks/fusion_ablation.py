@@ -40,7 +40,7 @@ from fusion_cohorts import (
 )
 from fusion_plots import write_plots
 from monai.metrics import SSIMMetric
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.data import read_image_pool
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
@@ -102,8 +102,7 @@ class Ablation:
             start = time.perf_counter()
             found = work(*arguments)
             self.results = self._kept_results() | {key: found}
-            self.options.results.parent.mkdir(parents=True, exist_ok=True)
-            self.options.results.write_text(json.dumps(self.results, indent=1))
+            keep_results(self.options.results, self.results)
             print(f"{key}: {time.perf_counter() - start:.0f} s", flush=True)
 
     def lacks(self, keys: list[str]) -> bool:

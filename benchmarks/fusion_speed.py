@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from fusion_cohorts import shipped_codec
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.data import read_cohort, write_phantom_cohort
 from monai_hybridsynth.fusion import (
@@ -149,8 +149,7 @@ def main() -> None:
             command = [sys.executable, *sys.argv, "--one", *cell]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             results[" ".join(cell)] = json.loads(done.stdout.splitlines()[-1])
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            options.results.write_text(json.dumps(results, indent=1))
+            keep_results(options.results, results)
             print(" ".join(cell), results[" ".join(cell)], flush=True)
     write_section(options.out, "Speed and memory of synthesizers", report(results))
 

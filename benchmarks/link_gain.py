@@ -24,7 +24,7 @@ from fusion_cohorts import (
     shipped_codec,
     split_of_folder,
 )
-from results_file import write_section
+from results_file import keep_results, write_section
 
 from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
@@ -72,7 +72,7 @@ def main() -> None:
             ratio = float(made.images().var(dim=0).mean() / split.train.images().var(dim=0).mean())
             images = image_fidelity(split.train, split.holdout, made.limited(LOOKED_AT, seed=seed), seed=seed).metrics
             cells[key] = found | membership_figures(*sides, seed=seed) | fidelity_figures(images) | {VARIANCE: [ratio]}
-            kept.write_text(json.dumps(cells))
+            keep_results(kept, cells)
     lines = [
         f"{options.cohort}: {INNER_SPLITS} splits of the training patients, five synthetic records each, averaged; "
         "intervals are those of one split.",
