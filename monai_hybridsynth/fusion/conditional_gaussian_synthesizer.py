@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
@@ -32,6 +33,9 @@ BLOCK = 4096
 PATIENTS_PER_COMPONENT = 3
 CALIBRATION_ROWS = 20_000
 LARGEST_SCORE = 3.5
+# Matrices are so small that threads wait for one another longer than they work, many times as long on a busy machine;
+# and sums over threads differ in their last digits.
+one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 class ConditionalGaussianSynthesizer:
@@ -90,6 +94,7 @@ class ConditionalGaussianSynthesizer:
         self.variation_: ImageVariation | None = None
         self._image: ImageGivenRow | None = None
 
+    @one_thread
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> ConditionalGaussianSynthesizer:
         """Learn the joint table.
 
@@ -148,6 +153,7 @@ class ConditionalGaussianSynthesizer:
         self._calibrate()
         return self
 
+    @one_thread
     def sample(self, num_records: int, *, conditions: Conditions | None = None, seed: int) -> pd.DataFrame:
         """Draw records.
 

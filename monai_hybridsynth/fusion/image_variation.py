@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.isotonic import IsotonicRegression
+from sklearn.isotonic import isotonic_regression
 
 __all__ = ["ImageVariation"]
 
@@ -103,7 +103,8 @@ class _Fold:
 
         Every entry stays with its component.
         """
-        moment = _moment(self.noise[known], np.where(self.left_out, 0.0, self.weights)[known])
+        taught = known & ~self.left_out
+        moment = _moment(self.noise[taught], self.weights[taught])
         root = np.linalg.cholesky(moment + RIDGE * np.eye(len(moment)))
         return solve_triangular(root, self.noise[known].T, lower=True, check_finite=False).T
 
@@ -123,7 +124,8 @@ class _Fold:
         self.noise[known] = self.whitened(known)
         found = []
         for rows in _sides(values):
-            moment = _moment(self.noise, np.where(rows & ~self.left_out, self.weights, 0.0))
+            taught = rows & ~self.left_out
+            moment = _moment(self.noise[taught], self.weights[taught])
             found.append(np.minimum.outer(factor, factor) * moment + np.diag(1 - factor))
             self.noise[rows] = self.noise[rows] @ _power(found[-1], -0.5)
         self._parts.clear()
@@ -153,16 +155,16 @@ def _factors(folds: list[_Fold], values: np.ndarray) -> np.ndarray:
     scale = np.maximum(square.mean(axis=0), 1e-12)
     error = product.std(axis=0, ddof=1) / np.sqrt(len(folds))
     share = np.clip((product.mean(axis=0) - error) / scale, 0.0, 1.0)
-    share = IsotonicRegression(increasing=False).fit_transform(np.arange(len(share)), share, sample_weight=scale)
+    share = isotonic_regression(share, sample_weight=scale, increasing=False)
     return np.sqrt(np.where(share < LEAST_SHARE, 0.0, share))[shell]
 
 
 def _difference(noise: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the covariance above the middle minus that below; zero where one side has no weight."""
-    below, above = (np.where(rows, weights, 0.0) for rows in _sides(values))
-    if not below.any() or not above.any():
+    below, above = _sides(values)
+    if not weights[below].any() or not weights[above].any():
         return np.zeros((noise.shape[1], noise.shape[1]))
-    return (noise * (above / above.sum() - below / below.sum())[:, None]).T @ noise
+    return _moment(noise[above], weights[above]) - _moment(noise[below], weights[below])
 
 
 def _sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,7 +174,8 @@ def _sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _moment(noise: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the mean of squares and products, ``(scores, scores)``."""
-    return (noise * (weights / max(weights.sum(), 1e-300))[:, None]).T @ noise
+    half = noise * np.sqrt(weights / max(weights.sum(), 1e-300))[:, None]
+    return half.T @ half  # of one matrix: numpy computes half of it
 
 
 def _power(covariance: np.ndarray, power: float) -> np.ndarray:

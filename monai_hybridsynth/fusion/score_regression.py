@@ -120,10 +120,10 @@ class _Part:
             mean, middle, values, axes, moment = self._moments(~test)
             turned = (self.inputs[test] - middle) @ axes
             truth, share = self.centred[test] - mean, self.share[test] / len(self.folds)
-            for place, penalty in enumerate(PENALTIES):
-                found = turned @ _least_squares_length(values, moment, penalty / self.count)
-                product[place] += share @ (found * truth)
-                square[place] += share @ found**2
+            slopes = _least_squares_length(values, moment[:, None], PENALTIES[:, None] / self.count)
+            found = np.tensordot(turned, slopes, 1)
+            product += np.tensordot(share, found * truth[:, None], 1)
+            square += np.tensordot(share, found**2, 1)
         return product, square
 
     def slopes(self, penalties: np.ndarray) -> np.ndarray:
@@ -135,16 +135,18 @@ class _Part:
         """Return means of targets and inputs, the inputs' principal axes and the moments along them."""
         weight = self.share[rows] / self.share[rows].sum()
         mean, middle = weight @ self.centred[rows], weight @ self.inputs[rows]
-        apart = self.inputs[rows] - middle
-        values, axes = np.linalg.eigh((apart * weight[:, None]).T @ apart)
-        moment = axes.T @ ((apart * weight[:, None]).T @ (self.centred[rows] - mean))
+        half = np.sqrt(weight)[:, None]
+        apart, targets = half * (self.inputs[rows] - middle), half * (self.centred[rows] - mean)
+        values, axes = np.linalg.eigh(apart.T @ apart)
+        moment = axes.T @ (apart.T @ targets)
         return mean, middle, np.maximum(values, 0.0), axes, moment
 
 
-def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.ndarray | float) -> np.ndarray:
-    """Return ridge slopes along the axes, stretched to the length that fits their own rows best."""
-    slopes = moment / (values[:, None] + penalty)
-    explained = (values[:, None] * slopes**2).sum(axis=0)
+def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+    """Return ridge slopes along the axes (the first dimension), stretched to the length that fits their rows best."""
+    values = values.reshape(-1, *[1] * penalty.ndim)
+    slopes = moment / (values + penalty)
+    explained = (values * slopes**2).sum(axis=0)
     return slopes * (moment * slopes).sum(axis=0) / np.maximum(explained, 1e-12)
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from monai_hybridsynth.data import RecordField, RecordSchema
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, RecordSynthesizer, load_synthesizer
+from monai_hybridsynth.fusion import conditional_gaussian_synthesizer as module
 
 AGE, CRP, LATENT = 98765.4321, 31337.8125, 777.1234
 
@@ -261,3 +263,22 @@ def test_wrong_calls_are_refused(schema, tmp_path):
     small = RecordSchema([schema["sex"]])
     with pytest.raises(ValueError, match="no column of the table varies"):
         ConditionalGaussianSynthesizer().fit(pd.DataFrame({"sex": ["F"] * 20}, dtype=object), small, seed=0)
+
+
+def test_small_matrices_are_left_to_one_thread(gaussian, table, schema, monkeypatch):
+    seen = []
+
+    def watched(inner):
+        def call(*arguments, **named):
+            seen.append({part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"})
+            return inner(*arguments, **named)
+
+        return call
+
+    for name in ("fit_copula", "draw_records"):
+        monkeypatch.setattr(module, name, watched(getattr(module, name)))
+    with threadpool_limits(limits=2, user_api="blas"):
+        ConditionalGaussianSynthesizer().fit(table.head(100), schema, seed=0)
+        gaussian.sample(3, seed=0)
+        assert {part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"} == {2}
+    assert seen == [{1}, {1}]
