@@ -18,7 +18,7 @@ from results_file import write_section
 from safetensors.numpy import load_file
 
 from monai_hybridsynth.data import read_cohort
-from monai_hybridsynth.networks import AlphaGanGenerator
+from monai_hybridsynth.networks import AlphaGanEncoder, AlphaGanGenerator
 from monai_hybridsynth.transforms.perceptual_hash import hash_distances, perceptual_hashes
 from monai_hybridsynth.workflows import CohortImages
 from monai_hybridsynth.workflows.public_encoder import LARGEST_DISTANCE, write_public_encoder
@@ -68,7 +68,7 @@ def main() -> None:
     """Write the file, then the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pool", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True, help="of the generator; the encoder's lie beside it")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--twins", type=Path, help="CSV of pool images (left out of training) that cohorts hold too")
     parser.add_argument("--cohort", type=Path, action="append", default=[], help="cohort without any image of the pool")
@@ -78,9 +78,12 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = AlphaGanGenerator(2, 1, SIZE, LATENTS, channels=32)
     generator.load_state_dict(torch.load(options.weights, map_location="cpu", weights_only=True))
+    encoder = AlphaGanEncoder(2, 1, SIZE, LATENTS, channels=32)
+    beside = options.weights.with_name(options.weights.name.replace("model", "encoder"))
+    encoder.load_state_dict(torch.load(beside, map_location="cpu", weights_only=True))
     limit = options.largest_distance
     images = PoolImages(options.pool)
-    write_public_encoder(options.out, images, generator, latent_dim=LATENTS, largest_distance=limit)
+    write_public_encoder(options.out, images, encoder, generator, latent_dim=LATENTS, largest_distance=limit)
     pool = load_file(options.out)["hashes"]
     cohorts = {path.name: hashes(CohortImages(read_cohort(path), spatial_size=SIZE)) for path in options.cohort}
     lines = [

@@ -4,7 +4,8 @@ python benchmarks/training_sets.py --data ../shared/data --results checkpoints/t
     --out benchmarks/RESULTS.md
 
 Ridge and kernel probes and boosted trees see the features of the evaluation's judge, networks the pixels; each arm is
-trained, tuned and stopped as `evaluate` does it. Cells are (synthesizer, split), five synthetic records per real one;
+trained, tuned and stopped as `evaluate` does it, networks from several seeds. Cells are (synthesizer, split), five
+synthetic records per real one;
 predictions for the held-out patients are kept in ``--results``, and the same command goes on where it stopped.
 """
 
@@ -34,7 +35,9 @@ from monai_hybridsynth.evaluation.training_arms import TrainingArm, arm_scores
 from monai_hybridsynth.metrics import weighted_auroc
 
 COHORT, SPLITS, VOLUME, REPLICATES = "nih_cxr14_sample", 5, 5, 1000
-SYNTHESIZERS = ("conditional Gaussian", "resampled patients")
+SYNTHESIZERS = ("conditional Gaussian", "resampled patients", "independent columns")
+# AUROCs of networks that differ in their seed alone scatter by .025.
+NETWORKS = 4
 PREDICTORS = ("ridge", "kernel ridge", "boosted trees", "network")
 ARMS = ("real", "synthetic", "both", "finetuned")
 
@@ -55,9 +58,12 @@ def measure(split: Split, name: str, *, seed: int) -> dict[str, Any]:
         )
         for kind in ("linear", "kernel")
     )
-    network = {arm: found[:, kept] for arm, found in network_arm_predictions(sides, seed=seed).items()}
-    found = dict(
-        zip(PREDICTORS, (_ridge(plain, seed), _ridge(kernel, seed), _trees(plain, seed), network), strict=True)
+    networks = [network_arm_predictions(sides, seed=seed + SPLITS * number) for number in range(NETWORKS)]
+    fitted = (
+        [_ridge(plain, seed)],
+        [_ridge(kernel, seed)],
+        [_trees(plain, seed)],
+        [{arm: values[:, kept] for arm, values in network.items()} for network in networks],
     )
     return {
         "patients": [str(patient) for patient in plain[1].groups],
@@ -65,8 +71,8 @@ def measure(split: Split, name: str, *, seed: int) -> dict[str, Any]:
         "columns": columns,
         "truth": plain[1].targets.tolist(),
         "predictions": {
-            predictor: {arm: np.round(values, 5).tolist() for arm, values in arms.items()}
-            for predictor, arms in found.items()
+            predictor: {arm: [np.round(run[arm], 5).tolist() for run in runs] for arm in ARMS}
+            for predictor, runs in zip(PREDICTORS, fitted, strict=True)
         },
     }
 
@@ -93,15 +99,18 @@ def _trees(sides: list[ProbeSide], seed: int) -> dict[str, np.ndarray]:
 
 
 def mean_auroc(cells: list[dict[str, Any]], predictor: str, arm: str) -> np.ndarray:
-    """Return the mean over cells of the AUROC, every column once, on all patients and on resampled ones."""
+    """Return the mean over cells and seeds of the AUROC, every column once, on all patients and on resampled ones."""
     found = []
     for cell, drawn in zip(cells, resampled_patients([cell["patients"] for cell in cells], REPLICATES), strict=True):
         rows = drawn * np.array(cell["weights"])
-        truth, values = np.array(cell["truth"]), np.array(cell["predictions"][predictor][arm])
+        truth, runs = np.array(cell["truth"]), np.array(cell["predictions"][predictor][arm])
         names = [column.partition("=")[0] for column in cell["columns"]]
         share = np.array([1 / names.count(name) for name in names]) / len(set(names))
         known = np.isfinite(truth)
-        scores = [weighted_auroc(values[k, one], truth[k, one], rows[:, k]) for one, k in enumerate(known.T)]
+        scores = [
+            np.mean([weighted_auroc(values[k, one], truth[k, one], rows[:, k]) for values in runs], axis=0)
+            for one, k in enumerate(known.T)
+        ]
         # A resample without a patient of a class says nothing of it.
         found.append(np.ma.average(np.ma.masked_invalid(scores), axis=0, weights=share).filled(0.5))
     return np.mean(found, axis=0)

@@ -15,6 +15,7 @@ from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
 from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
+from monai_hybridsynth.fusion.public_directions import read_directions
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -33,6 +34,7 @@ BLOCK = 4096
 PATIENTS_PER_COMPONENT = 3
 CALIBRATION_ROWS = 20_000
 LARGEST_SCORE = 3.5
+PUBLIC_LINK_GAIN = 1.2
 # Matrices are so small that threads wait for one another longer than they work, many times as long on a busy machine;
 # and sums over threads differ in their last digits.
 one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
@@ -59,12 +61,15 @@ class ConditionalGaussianSynthesizer:
 
     Args:
         latent_components: most principal components of the latents that take part; the rest is independent noise.
-        link_gain: how much further than in the latents the values of a row move an image that is drawn.
+        link_gain: how much further than in the latents the values of a row move an image that is drawn; None for 1, or
+            for 1.2 along public axes, where each link is smaller beside the noise that there is in other patients.
         image_spread: how many times as far from their mean as learned the latents of drawn images lie: a generator
             answers drawn latents, which lie where it was trained less, with less contrast than those of real images.
             1.2 was chosen for the shipped decoder of chests (``benchmarks/RESULTS.md``, "Link gain and image spread");
             1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
         minimum_patients: patients that must share a category, and that each quantile stands for.
+        public_encoder: file of `write_public_encoder`, whose axes take the place of principal components of the
+            patients' latents: drawn images then tell less of who was trained on. Read by ``fit`` alone.
 
     Example:
         >>> synthesizer = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)
@@ -75,12 +80,15 @@ class ConditionalGaussianSynthesizer:
         self,
         *,
         latent_components: int = 512,
-        link_gain: float = 1.0,
+        link_gain: float | None = None,
         image_spread: float = 1.2,
         minimum_patients: int = 5,
+        public_encoder: str | Path | None = None,
     ) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
+        if link_gain is None:
+            link_gain = 1.0 if public_encoder is None else PUBLIC_LINK_GAIN
         if not 0 < link_gain < 10:
             raise ValueError(f"link_gain is {link_gain}; it must be above 0, 1 for the learned links, and below 10.")
         if not 0 < image_spread < 10:
@@ -91,6 +99,7 @@ class ConditionalGaussianSynthesizer:
         self.link_gain = link_gain
         self.image_spread = image_spread
         self.minimum_patients = minimum_patients
+        self.public_encoder = public_encoder
         self.variation_: ImageVariation | None = None
         self._image: ImageGivenRow | None = None
 
@@ -117,9 +126,11 @@ class ConditionalGaussianSynthesizer:
         self.whitening_: LatentWhitening | None = None
         scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
         if latents.shape[1]:
+            public = self.public_encoder
+            axes = None if public is None else read_directions(public, latents.shape[1], kind="axes")
             self.whitening_ = LatentWhitening(
                 self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
-            ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed)
+            ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
             # As in the whitening itself: an extreme latent would reach every score that it is part of.
             scores = self.whitening_.transform(clip_outliers(latents, weights))
             scores = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
@@ -143,6 +154,9 @@ class ConditionalGaussianSynthesizer:
         # What the artifact keeps, so that sampling before and after saving agrees to the bit.
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
         self.links_ = links.astype(np.float32)
+        if self.public_encoder is not None:
+            # Along public axes the patients' scores correlate by chance: the links are those of uncorrelated ones.
+            self.links_ = self.copula_.covariance[lower.shape[1] :, : lower.shape[1]]
         self.variation_ = None
         if scores.shape[1] and self.columns_:
             said = expected_values(lower, upper)

@@ -23,6 +23,10 @@ class LatentWhitening:
     are modelled. On the way back the remaining components are drawn from N(0, 1) and the part outside of all components
     from a Gaussian of each latent's left-over variance, both independent of the row.
 
+    Principal components of some hundred patients fit these better than others: who has the covariance, or images enough
+    and the encoder to estimate it, can tell them apart. Where public images give the axes (``fit(axes=...)``), only the
+    variance along each is learned, so that all axes may take part.
+
     Args:
         num_components: how many scores to keep.
         directions: ``"clinical"`` or ``"principal"``.
@@ -44,7 +48,14 @@ class LatentWhitening:
         self.patients_per_component = patients_per_component
 
     def fit(
-        self, latents: np.ndarray, vectors: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
+        self,
+        latents: np.ndarray,
+        vectors: np.ndarray,
+        *,
+        weights: np.ndarray,
+        patients: np.ndarray,
+        seed: int,
+        axes: np.ndarray | None = None,
     ) -> LatentWhitening:
         """Learn the components.
 
@@ -54,14 +65,20 @@ class LatentWhitening:
             weights: one weight per row, so that every patient counts once.
             patients: one identifier per row.
             seed: of the folds that choose the ridge penalty.
+            axes: public ones in place of the principal components, one a row, ``(latents, latents)``.
         """
         latents = clip_outliers(np.asarray(latents, dtype=float), weights)
         share = weights / weights.sum()
         self.mean_ = share @ latents
         centred = latents - self.mean_
-        values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
+        most = latents.shape[1]
+        if axes is None:
+            values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
+            most = max(1, min(most, len(np.unique(patients)) // self.patients_per_component))
+        else:
+            axes = axes.T
+            values = share @ (centred @ axes) ** 2
         order = np.argsort(values)[::-1]
-        most = max(1, min(latents.shape[1], len(np.unique(patients)) // self.patients_per_component))
         order = order[:most][values[order[:most]] > 1e-8 * max(values.max(), 1e-12)]
         if len(order) == 0:
             raise ValueError("the latent columns do not vary; encode the images again before fitting.")

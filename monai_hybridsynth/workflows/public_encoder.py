@@ -1,4 +1,4 @@
-"""What may be known of an encoder by everybody: fingerprints of its images, and which latent directions matter."""
+"""What may be known of an encoder by everybody: fingerprints of its images, directions that matter, axes of latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from monai_hybridsynth.transforms.perceptual_hash import hash_distances, perceptual_hashes
 
-__all__ = ["LARGEST_DISTANCE", "generator_directions", "images_seen", "write_public_encoder"]
+__all__ = ["LARGEST_DISTANCE", "generator_directions", "images_seen", "latent_axes", "write_public_encoder"]
 
 # Bits, for chest radiographs: measured in `benchmarks/encoder_pool.py`.
 LARGEST_DISTANCE = 40
@@ -22,6 +22,7 @@ DRAWS, BLOCK = 2048, 128
 def write_public_encoder(
     path: str | Path,
     images: Dataset,
+    encoder: nn.Module,
     generator: nn.Module,
     *,
     latent_dim: int,
@@ -29,9 +30,12 @@ def write_public_encoder(
 ) -> Path:
     """Write the safetensors file that stands beside the weights of an encoder.
 
+    Fewer images than a latent has entries give no axes (`latent_axes`).
+
     Args:
         path: ``encoder_public.safetensors``.
         images: all images on which encoder and generator were trained or validated, as `CohortImages` gives them.
+        encoder: images ``(B, C, S, S)`` to latents ``(B, latent_dim)``.
         generator: latents ``(B, latent_dim)`` to images ``(B, C, S, S)``.
         latent_dim: entries of a latent.
         largest_distance: bits by which a copy may differ; strangers must differ in more. It depends on how alike the
@@ -40,6 +44,8 @@ def write_public_encoder(
     from safetensors.numpy import save_file
 
     arrays = {"hashes": _hashes(images), "directions": generator_directions(generator, latent_dim)}
+    if len(images) >= latent_dim:  # type: ignore[arg-type]
+        arrays["axes"] = latent_axes(encoder, images)
     save_file(arrays | {"largest_distance": np.array([largest_distance])}, path)
     return Path(path)
 
@@ -79,6 +85,22 @@ def generator_directions(generator: nn.Module, latent_dim: int) -> np.ndarray:
     slopes = (images - images.mean(0)).T @ latents / DRAWS
     _, _, directions = torch.linalg.svd(slopes, full_matrices=False)
     return directions.numpy().copy()
+
+
+def latent_axes(encoder: nn.Module, images: Dataset) -> np.ndarray:
+    """Return the principal components of the images' latents, float32 ``(latent_dim, latent_dim)``, largest first.
+
+    A cohort learned along them tells less of its patients than one learned along its own, and what is learned holds
+    better for others, as far as its images vary as these do.
+    """
+    device = next(encoder.parameters()).device
+    found = []
+    with torch.no_grad(), eval_mode(encoder):
+        for start in range(0, len(images), BLOCK):  # type: ignore[arg-type]
+            places = range(start, min(start + BLOCK, len(images)))  # type: ignore[arg-type]
+            found.append(encoder(torch.stack([images[place]["image"] for place in places]).to(device)).cpu())
+    _, axes = torch.linalg.eigh(torch.cat(found).double().T.cov())
+    return axes.flip(1).T.float().numpy().copy()
 
 
 def _hashes(images: Dataset) -> np.ndarray:

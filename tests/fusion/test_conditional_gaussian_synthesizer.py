@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from monai_hybridsynth.data import RecordField, RecordSchema
@@ -282,3 +282,31 @@ def test_small_matrices_are_left_to_one_thread(gaussian, table, schema, monkeypa
         gaussian.sample(3, seed=0)
         assert {part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"} == {2}
     assert seen == [{1}, {1}]
+
+
+def test_public_axes_take_the_place_of_the_patients_own(table, schema, tmp_path):
+    names = [name for name in table if name.startswith("latent_")]
+    table, public = table.iloc[::2].reset_index(drop=True), table.iloc[1::2]
+    turn = np.linalg.eigh(public[names].cov())[1]
+    path = tmp_path / "encoder_public.safetensors"
+    save_file({"axes": np.ascontiguousarray(turn.T, dtype=np.float32)}, path)
+    made = ConditionalGaussianSynthesizer(public_encoder=path, image_spread=1.0).fit(table, schema, seed=0)
+    assert made.link_gain == 1.2
+    folder = made.save(tmp_path / "artifact")
+    assert path.name not in (folder / "synthesizer.json").read_text()
+    mixing = load_file(folder / "weights.safetensors")["whitening.mixing"]
+    along = np.abs((mixing / np.linalg.norm(mixing, axis=0)).T @ turn)
+    assert along.max(axis=1) == pytest.approx(1, abs=1e-3), "every column of the mixing is one of the axes"
+    drawn = made.sample(4000, seed=1)
+    spreads, gaps = [], []
+    for part in (table, drawn):
+        spreads.append((part[names].to_numpy() @ turn).std(axis=0))
+        gaps.append(part.groupby("sex")["latent_000"].mean().diff().iloc[-1])
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.25)
+    assert gaps[1] == pytest.approx(1.2 * gaps[0], rel=0.25)
+    pd.testing.assert_frame_equal(ConditionalGaussianSynthesizer.load(folder).sample(4000, seed=1), drawn)
+    with pytest.raises(ValueError, match="axes: .* is no file"):
+        ConditionalGaussianSynthesizer(public_encoder=tmp_path / "absent").fit(table, schema, seed=0)
+    save_file({"directions": turn.astype(np.float32)}, tmp_path / "old.safetensors")
+    with pytest.raises(ValueError, match="written anew if it is older"):
+        ConditionalGaussianSynthesizer(public_encoder=tmp_path / "old.safetensors").fit(table, schema, seed=0)

@@ -103,3 +103,33 @@ def test_wrong_arguments_are_refused():
         LatentWhitening(3, patients_per_component=0)
     with pytest.raises(ValueError, match="do not vary"):
         LatentWhitening(3).fit(np.ones((9, 4)), np.zeros((9, 0)), weights=np.ones(9), patients=np.arange(9), seed=0)
+
+
+def test_public_axes_say_less_of_who_was_trained_on():
+    rng = np.random.default_rng(3)
+    turn, _ = np.linalg.qr(rng.normal(size=(60, 60)))
+    people = rng.normal(size=(300, 60)) * np.linspace(3, 0.3, 60) @ turn.T
+    known, strangers = people[:150], people[150:]
+
+    def told_apart(axes):
+        whitening = LatentWhitening(60, directions="principal", patients_per_component=2).fit(
+            known, np.zeros((150, 0)), weights=np.ones(150), patients=np.arange(150), seed=0, axes=axes
+        )
+        assert whitening.num_scores_ == 60
+        far = [(whitening.transform(side) ** 2).sum(axis=1) for side in (known, strangers)]
+        return (far[1][:, None] > far[0]).mean()
+
+    assert told_apart(None) > 0.8
+    assert told_apart(turn.T) == pytest.approx(0.5, abs=0.08)
+
+
+def test_all_public_axes_take_part_however_few_the_patients():
+    latents, label = make_latents()
+    turn, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(WIDTH, WIDTH)))
+    whitening = LatentWhitening(WIDTH, directions="principal").fit(
+        latents, label, weights=np.ones(ROWS), patients=np.arange(ROWS) % 20, seed=0, axes=turn.T
+    )
+    assert whitening.num_scores_ == WIDTH
+    rng = np.random.default_rng(1)
+    drawn = whitening.inverse(rng.standard_normal((40_000, WIDTH)), rng)
+    np.testing.assert_allclose((drawn @ turn).var(0), (latents @ turn).var(0), rtol=0.05)

@@ -8,7 +8,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 from scipy.ndimage import gaussian_filter
 
-from monai_hybridsynth.workflows.public_encoder import generator_directions, images_seen, write_public_encoder
+from monai_hybridsynth.workflows.public_encoder import (
+    generator_directions,
+    images_seen,
+    latent_axes,
+    write_public_encoder,
+)
 
 
 def images(count: int, seed: int) -> list[dict[str, torch.Tensor]]:
@@ -28,14 +33,29 @@ class Weighted(torch.nn.Module):
         return torch.tanh(0.01 * (z * self.weights) @ self.patterns).view(-1, 1, 8, 8)
 
 
+class Squares(torch.nn.Module):
+    """Means of three parts of an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.scale * torch.stack([part.mean((1, 2, 3)) for part in x.chunk(3, dim=-1)], dim=1)
+
+
 def test_images_that_trained_the_encoder_are_found(tmp_path):
     pool, strangers = images(12, 0), images(9, 1)
-    path = write_public_encoder(tmp_path / "encoder_public.safetensors", pool, Weighted(), latent_dim=3)
+    path = write_public_encoder(tmp_path / "encoder_public.safetensors", pool, Squares(), Weighted(), latent_dim=3)
     brighter = [{"image": 0.9 * part["image"] + 0.05} for part in pool[:5]]
     assert images_seen(path, strangers) == (0, 12)
     assert images_seen(path, strangers + brighter) == (5, 12)
-    assert load_file(path)["directions"].shape == (3, 3)
-    strict = write_public_encoder(tmp_path / "strict.safetensors", pool, Weighted(), latent_dim=3, largest_distance=-1)
+    assert {name: load_file(path)[name].shape for name in ("axes", "directions")} == dict.fromkeys(
+        ("axes", "directions"), (3, 3)
+    )
+    strict = write_public_encoder(
+        tmp_path / "strict.safetensors", pool, Squares(), Weighted(), latent_dim=3, largest_distance=-1
+    )
     assert images_seen(strict, pool) == (0, 12)
     save_file({"directions": np.eye(3, dtype=np.float32)}, tmp_path / "without.safetensors")
     with pytest.raises(ValueError, match="holds no fingerprints"):
@@ -46,3 +66,11 @@ def test_directions_are_ordered_by_what_they_change():
     found = generator_directions(Weighted(), 3)
     assert found @ found.T == pytest.approx(np.eye(3), abs=1e-4)
     assert np.abs(found).argmax(axis=1).tolist() == [2, 1, 0]
+
+
+def test_axes_are_the_principal_components_of_the_latents():
+    strengths = np.random.default_rng(0).standard_normal((300, 2))
+    pool = [{"image": torch.tensor(np.repeat([[3 * a, 3 * a, b]], 4, axis=0)).float()[None]} for a, b in strengths]
+    found = latent_axes(Squares(), pool)
+    assert found.dtype == np.float32
+    assert np.abs(found) == pytest.approx(np.array([[0.707, 0.707, 0], [0, 0, 1], [0.707, 0.707, 0]]), abs=0.05)

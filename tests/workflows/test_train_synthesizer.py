@@ -122,7 +122,11 @@ def private(cohort_folder, encoder, tmp_path):
             torch.nn.Linear(encoder_width(encoder, images), 256), torch.nn.Unflatten(1, (1, 16, 16))
         )
         path = write_public_encoder(
-            tmp_path / "encoder_public.safetensors", pool(images), generator, latent_dim=generator[0].in_features
+            tmp_path / "encoder_public.safetensors",
+            pool(images),
+            encoder,
+            generator,
+            latent_dim=generator[0].in_features,
         )
         made = PrivateGaussianSynthesizer(
             epsilon=3, delta=1e-3, public_schema=True, encoder_is_public=True, directions=path
