@@ -92,8 +92,25 @@ def judge(
         *copy_metrics(*sides, seed=seed).metrics,
         *membership_findings(*sides, seed=seed).metrics,
     ]
+    held_out = split.table(codec, "holdout")[names].to_numpy(dtype=float)
+    seen = encoder_attack(table[names].to_numpy(dtype=float), held_out, codec.encode(made.images()), split)
     clock("judge")
-    return result | {"privacy": _chosen(found, _privacy_key), "seconds": clock.seconds}
+    privacy = _chosen(found, _privacy_key) | {"membership encoder": [round(seen, 5), None, None, 0.5]}
+    return result | {"privacy": privacy, "seconds": clock.seconds}
+
+
+def encoder_attack(members: np.ndarray, others: np.ndarray, released: np.ndarray, split: Split) -> float:
+    """Return the AUROC, every patient counted once, of an attack that has the encoder and the released images.
+
+    Latents of patients ``(rows, size)`` count as a member's the nearer they lie to those of the released images
+    ``(records, size)``, by the distance of Mahalanobis.
+    """
+    centre, covariance = released.mean(axis=0), np.cov(released, rowvar=False)
+    apart = np.concatenate([members, others]) - centre
+    near = -(apart * np.linalg.solve(covariance + 1e-9 * np.eye(len(covariance)), apart.T).T).sum(axis=1)
+    truth = np.repeat([1.0, 0.0], [len(members), len(others)])
+    weights = np.concatenate([split.train.weights, split.holdout.weights])
+    return float(weighted_auroc(near, truth, weights[None])[0])
 
 
 def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: int) -> dict[str, float]:

@@ -69,7 +69,8 @@ class ConditionalGaussianSynthesizer:
             1 for latents that are not decoded. Where a latent is fixed the others are drawn as learned.
         minimum_patients: patients that must share a category, and that each quantile stands for.
         public_encoder: file of `write_public_encoder`, whose axes take the place of principal components of the
-            patients' latents: drawn images then tell less of who was trained on. Read by ``fit`` alone.
+            patients' latents. Somebody who has that encoder can no longer tell patients by the covariance of the
+            records (``benchmarks/RESULTS.md``, "Membership by the public encoder"). Read by ``fit`` alone.
 
     Example:
         >>> synthesizer = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)

@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
+from safetensors.numpy import load_file
 
 from monai_hybridsynth.data import digest_folder, digest_network, read_cohort
 from monai_hybridsynth.fusion import IndependentSynthesizer, load_synthesizer
@@ -158,6 +160,21 @@ def test_presets_and_synthesizers_are_chosen_by_name(bundle, small):
         run.initialize()
         assert run.parser.get_parsed_content("synthesizer").preset == preset
         assert run.parser.get_parsed_content("synthesizer").progress is False
+
+
+def test_public_axes_come_from_the_file_beside_the_encoder(bundle, small):
+    del small["synthesizer"]
+    for asked, overlays, name in (
+        (False, (), None),
+        (True, (), "encoder_public.safetensors"),
+        (True, ("head_ct",), "encoder_public_head_ct.safetensors"),
+    ):
+        run = workflow(bundle, "train", small | {"public_axes": asked}, *overlays)
+        found = run.parser.get_parsed_content("synthesizer").public_encoder
+        assert found == (None if name is None else f"{small['networks_dir']}/{name}")
+        if name is not None:
+            shipped = load_file(bundle / "models" / name)["axes"]
+            assert shipped @ shipped.T == pytest.approx(np.eye(128), abs=1e-4)
 
 
 def test_head_ct_is_an_overlay(bundle, small, generator, encoder, tmp_path):
