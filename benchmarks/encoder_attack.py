@@ -4,8 +4,8 @@ python benchmarks/encoder_attack.py --data ../shared/data --results checkpoints/
     --out benchmarks/RESULTS.md
 
 The attack encodes the released images, takes the mean and covariance of their latents, and calls a patient a member
-whose own latents lie near (Mahalanobis distance). Cells are (cohort, synthesizer, split, seed); the same command goes
-on where it stopped.
+whose own latents are more likely by them than by those of all patients. Cells are (cohort, synthesizer, split, seed);
+the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ def report(cells: dict[str, Any]) -> list[str]:
     lines = [
         f"{SPLITS} splits by patient, {SEEDS} fits of each, five records per real one; AUROC of membership, .5 is "
         "guessing; intervals as in the comparison of synthesizers. The encoder is public, and so is the attack: it "
-        "encodes the released images and asks how near a patient's latents lie to their mean, by their covariance "
-        "(Mahalanobis). Beside it the strongest attack of `evaluate`, which has no encoder of the generator. Public "
-        "axes: the latents are learned along the principal components of the encoder's own public images "
-        "(`public_encoder`), which for the chest encoder are of the source of `nih_cxr14_sample`, not of the others.",
+        "encodes the released images and asks how much more likely a patient's latents are by their mean and "
+        "covariance than by those of all patients, members and others alike. Beside it the strongest attack of "
+        "`evaluate`, which has no encoder of the generator. Public axes: the latents are learned along the principal "
+        "components of the encoder's own public images (`public_encoder`), which for the chest encoder are of the "
+        "source of `nih_cxr14_sample`, not of the others. The bundle uses them where they are there.",
     ]
     for cohort in COHORTS:
         lines += ["", f"**{cohort}**", "", f"| | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]

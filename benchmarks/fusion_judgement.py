@@ -102,15 +102,22 @@ def judge(
 def encoder_attack(members: np.ndarray, others: np.ndarray, released: np.ndarray, split: Split) -> float:
     """Return the AUROC, every patient counted once, of an attack that has the encoder and the released images.
 
-    Latents of patients ``(rows, size)`` count as a member's the nearer they lie to those of the released images
-    ``(records, size)``, by the distance of Mahalanobis.
+    Latents of patients ``(rows, size)`` count as a member's the more likely they are for a normal distribution with
+    the moments of the released images ``(records, size)`` than for one with those of all patients, members and others
+    alike.
     """
-    centre, covariance = released.mean(axis=0), np.cov(released, rowvar=False)
-    apart = np.concatenate([members, others]) - centre
-    near = -(apart * np.linalg.solve(covariance + 1e-9 * np.eye(len(covariance)), apart.T).T).sum(axis=1)
+    known = np.concatenate([members, others])
+    score = _squared_distance(known, known) - _squared_distance(known, released)
     truth = np.repeat([1.0, 0.0], [len(members), len(others)])
     weights = np.concatenate([split.train.weights, split.holdout.weights])
-    return float(weighted_auroc(near, truth, weights[None])[0])
+    return float(weighted_auroc(score, truth, weights[None])[0])
+
+
+def _squared_distance(rows: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """Return the squared distance of Mahalanobis of rows to a sample's mean; few rows span no full covariance."""
+    apart, covariance = rows - sample.mean(axis=0), np.cov(sample, rowvar=False)
+    covariance += 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return (apart * np.linalg.solve(covariance, apart.T).T).sum(axis=1)
 
 
 def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: int) -> dict[str, float]:

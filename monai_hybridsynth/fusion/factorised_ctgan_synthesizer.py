@@ -54,6 +54,7 @@ class FactorisedCTGANSynthesizer:
         table: arguments of the `CTGANSynthesizer` of the clinical columns that differ from `TABLE`.
         image: arguments of the `ConditionalGaussianSynthesizer` of the latents.
         minimum_patients: patients that must share a category, and that each end of a range stands for.
+        public_encoder: of the latents' synthesizer.
         progress: whether to show a progress bar.
 
     Example:
@@ -67,11 +68,13 @@ class FactorisedCTGANSynthesizer:
         table: Mapping[str, Any] | None = None,
         image: Mapping[str, Any] | None = None,
         minimum_patients: int = 5,
+        public_encoder: str | Path | None = None,
         progress: bool = True,
     ) -> None:
         self.table = dict(table or {})
         self.image = dict(image or {})
         self.minimum_patients = minimum_patients
+        self.public_encoder = public_encoder
         self.progress = progress
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> FactorisedCTGANSynthesizer:
@@ -87,7 +90,7 @@ class FactorisedCTGANSynthesizer:
             ValueError: if the table does not fit the schema, has missing latents or no clinical column that varies.
         """
         shared: dict[str, Any] = {"minimum_patients": self.minimum_patients}
-        gaussian = ConditionalGaussianSynthesizer(**shared, **self.image)
+        gaussian = ConditionalGaussianSynthesizer(**shared, public_encoder=self.public_encoder, **self.image)
         rows = CTGANSynthesizer(**shared, progress=self.progress, **(TABLE | self.table))
         # The Gaussian first: it refuses a wrong table within a second.
         self.image_ = gaussian.fit(table, schema, seed=seed)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from monai_hybridsynth.data import RecordSchema, digest_folder, digest_settings, digest_sources
+from monai_hybridsynth.data import RecordSchema, digest_file, digest_folder, digest_settings, digest_sources
 from monai_hybridsynth.fusion import RecordSynthesizer
 
 from .encode_cohort import CohortImages, encode_images, join_latents, save_text
@@ -114,6 +114,11 @@ class SynthesizerTraining:
                 logger.info("%s already holds this fit", self.artifact_dir)
                 return
         compared = self._compare_with_pool()
+        if getattr(self.synthesizer, "public_encoder", "") is None:
+            logger.warning(
+                "no public axes: whoever has the encoder and the records can tell these patients from others by their "
+                "images; put encoder_public.safetensors beside the encoder (write_public_encoder)"
+            )
         self.synthesizer.fit(table, schema, seed=self.seed)
         if compared:
             self.synthesizer.privacy_["encoder"] = compared  # type: ignore[attr-defined]
@@ -158,4 +163,5 @@ class SynthesizerTraining:
         known = vars(self.synthesizer).items()
         settings = {name: value for name, value in known if not name.endswith("_") and name != "progress"}
         content = [type(self.synthesizer).__name__, repr(sorted(settings.items())), self.seed, schema.to_dict()]
+        content += [] if self.public_encoder is None else [digest_file(self.public_encoder)]
         return digest_settings([*content, table.to_csv(index=False, float_format="%.9g"), digest_sources()])

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,19 +163,20 @@ def test_presets_and_synthesizers_are_chosen_by_name(bundle, small):
         assert run.parser.get_parsed_content("synthesizer").progress is False
 
 
-def test_public_axes_come_from_the_file_beside_the_encoder(bundle, small):
-    del small["synthesizer"]
-    for asked, overlays, name in (
-        (False, (), None),
-        (True, (), "encoder_public.safetensors"),
-        (True, ("head_ct",), "encoder_public_head_ct.safetensors"),
-    ):
-        run = workflow(bundle, "train", small | {"public_axes": asked}, *overlays)
-        found = run.parser.get_parsed_content("synthesizer").public_encoder
-        assert found == (None if name is None else f"{small['networks_dir']}/{name}")
-        if name is not None:
-            shipped = load_file(bundle / "models" / name)["axes"]
-            assert shipped @ shipped.T == pytest.approx(np.eye(128), abs=1e-4)
+@pytest.mark.parametrize("synthesizer", ["gaussian", "factorised"])
+def test_public_axes_come_from_the_file_beside_the_encoder(bundle, small, synthesizer):
+    def asked(**more):
+        run = workflow(bundle, "train", small | {"synthesizer": f"@synthesizers#{synthesizer}"} | more)
+        return run.parser.get_parsed_content("synthesizer").public_encoder
+
+    assert asked() is None, "there is none"
+    path = Path(small["networks_dir"]) / "encoder_public.safetensors"
+    path.touch()
+    assert asked() == str(path)
+    assert asked(public_axes=False) is None
+    for name in ("encoder_public.safetensors", "encoder_public_head_ct.safetensors"):
+        shipped = load_file(bundle / "models" / name)["axes"]
+        assert shipped @ shipped.T == pytest.approx(np.eye(128), abs=1e-4)
 
 
 def test_head_ct_is_an_overlay(bundle, small, generator, encoder, tmp_path):

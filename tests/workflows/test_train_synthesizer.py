@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from monai_hybridsynth.data import RecordSchema, digest_folder, read_cohort
-from monai_hybridsynth.fusion import IndependentSynthesizer, PrivateGaussianSynthesizer, load_synthesizer
+from monai_hybridsynth.fusion import (
+    ConditionalGaussianSynthesizer,
+    IndependentSynthesizer,
+    PrivateGaussianSynthesizer,
+    load_synthesizer,
+)
 from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, encode_cohort, write_public_encoder
 
 
@@ -160,3 +167,27 @@ def test_an_epsilon_without_a_private_synthesizer_is_refused(cohort_folder, enco
     images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
     with pytest.raises(ValueError, match="IndependentSynthesizer has no differential privacy"):
         SynthesizerTraining(images, encoder, IndependentSynthesizer(), tmp_path / "out", seed=0, epsilon=3)
+
+
+def test_without_public_axes_it_says_who_can_be_told_apart(cohort_folder, encoder, tmp_path, caplog):
+    images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
+    for made in (ConditionalGaussianSynthesizer(minimum_patients=2), IndependentSynthesizer()):
+        caplog.clear()
+        SynthesizerTraining(images, encoder, made, tmp_path / "a", seed=0).run()
+        assert ("no public axes" in caplog.text) == isinstance(made, ConditionalGaussianSynthesizer)
+
+
+def test_another_public_file_is_another_fit(cohort_folder, encoder, tmp_path):
+    images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
+    size, path = encoder_width(encoder, images), tmp_path / "encoder_public.safetensors"
+    artifacts = []
+    for seed in (0, 0, 1):
+        turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))
+        save_file({"axes": turn.astype(np.float32)}, path)
+        made = ConditionalGaussianSynthesizer(minimum_patients=2, public_encoder=path)
+        run = SynthesizerTraining(
+            images, encoder, made, tmp_path / "a", seed=0, cache_dir=tmp_path / "cache", public_encoder=path
+        )
+        artifacts.append(digest_folder(run.run()))
+        assert hasattr(made, "copula_") == (len(artifacts) != 2), "the second is the first"
+    assert artifacts[0] == artifacts[1] != artifacts[2]
