@@ -13,7 +13,7 @@ import pandas as pd
 from torch import nn
 
 from monai_hybridsynth.data import RecordSchema, digest_file, digest_folder, digest_settings, digest_sources
-from monai_hybridsynth.fusion import RecordSynthesizer
+from monai_hybridsynth.fusion import IndependentSynthesizer, RecordSynthesizer
 
 from .encode_cohort import CohortImages, encode_images, join_latents, save_text
 from .process_rank import barrier, process_rank
@@ -114,10 +114,11 @@ class SynthesizerTraining:
                 logger.info("%s already holds this fit", self.artifact_dir)
                 return
         compared = self._compare_with_pool()
-        if getattr(self.synthesizer, "public_encoder", "") is None:
+        protected = isinstance(self.synthesizer, IndependentSynthesizer) or hasattr(self.synthesizer, "terms")
+        if not protected and getattr(self.synthesizer, "public_encoder", None) is None:
             logger.warning(
                 "no public axes: whoever has the encoder and the records can tell these patients from others by their "
-                "images; put encoder_public.safetensors beside the encoder (write_public_encoder)"
+                "images; take the synthesizer gaussian with encoder_public.safetensors beside the encoder"
             )
         self.synthesizer.fit(table, schema, seed=self.seed)
         if compared:
