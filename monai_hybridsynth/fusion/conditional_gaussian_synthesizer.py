@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
 from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
-from monai_hybridsynth.fusion.public_directions import read_directions
+from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -70,7 +71,8 @@ class ConditionalGaussianSynthesizer:
         minimum_patients: patients that must share a category, and that each quantile stands for.
         public_encoder: file of `write_public_encoder`, whose axes take the place of principal components of the
             patients' latents. Somebody who has that encoder can no longer tell patients by the covariance of the
-            records (``benchmarks/RESULTS.md``, "Membership by the public encoder"). Read by ``fit`` alone.
+            records (``benchmarks/RESULTS.md``, "Membership by the public encoder"). Where these images vary unlike the
+            public ones, ``fit`` warns and does without. Read by ``fit`` alone.
 
     Example:
         >>> synthesizer = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)
@@ -88,16 +90,15 @@ class ConditionalGaussianSynthesizer:
     ) -> None:
         if latent_components < 1:
             raise ValueError(f"latent_components is {latent_components}; it must be at least 1.")
-        if link_gain is None:
-            link_gain = 1.0 if public_encoder is None else PUBLIC_LINK_GAIN
-        if not 0 < link_gain < 10:
+        if link_gain is not None and not 0 < link_gain < 10:
             raise ValueError(f"link_gain is {link_gain}; it must be above 0, 1 for the learned links, and below 10.")
         if not 0 < image_spread < 10:
             raise ValueError(
                 f"image_spread is {image_spread}; it must be above 0, 1 for latents as learned, and below 10."
             )
         self.latent_components = latent_components
-        self.link_gain = link_gain
+        self.link_gain = 1.0 if link_gain is None else link_gain
+        self._gain_by_axes = link_gain is None
         self.image_spread = image_spread
         self.minimum_patients = minimum_patients
         self.public_encoder = public_encoder
@@ -125,10 +126,10 @@ class ConditionalGaussianSynthesizer:
             self.layout_.encoder, values, ordinal=ordinal, weights=weights, patients=patients
         )
         self.whitening_: LatentWhitening | None = None
+        axes = None
         scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
         if latents.shape[1]:
-            public = self.public_encoder
-            axes = None if public is None else read_directions(public, latents.shape[1], kind="axes")
+            axes = self._public_axes(latents, weights=weights, patients=patients, seed=seed)
             self.whitening_ = LatentWhitening(
                 self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
             ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
@@ -155,7 +156,7 @@ class ConditionalGaussianSynthesizer:
         # What the artifact keeps, so that sampling before and after saving agrees to the bit.
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
         self.links_ = links.astype(np.float32)
-        if self.public_encoder is not None:
+        if axes is not None:
             # Along public axes the patients' scores correlate by chance: the links are those of uncorrelated ones.
             self.links_ = self.copula_.covariance[lower.shape[1] :, : lower.shape[1]]
         self.variation_ = None
@@ -239,6 +240,26 @@ class ConditionalGaussianSynthesizer:
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
         }
+
+    def _public_axes(
+        self, latents: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
+    ) -> np.ndarray | None:
+        """Return the axes of the encoder's public images if there are any that these images vary along."""
+        axes = None
+        if self.public_encoder is not None:
+            axes = read_directions(self.public_encoder, latents.shape[1], kind="axes")
+            clipped = clip_outliers(latents, weights)
+            if not public_axes_hold(clipped, axes, weights=weights, patients=patients, seed=seed):
+                warnings.warn(
+                    "the encoder's public images vary unlike these, so that latents are learned along the principal "
+                    "components of these patients: whoever has the encoder and the records can tell them from others. "
+                    "An encoder trained on images like these does not have this cost.",
+                    stacklevel=4,
+                )
+                axes = None
+        if self._gain_by_axes:
+            self.link_gain = 1.0 if axes is None else PUBLIC_LINK_GAIN
+        return axes
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from monai_hybridsynth.fusion.public_directions import read_directions
+from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions
 
 
 def test_directions_are_read_and_checked(tmp_path):
@@ -19,3 +19,18 @@ def test_directions_are_read_and_checked(tmp_path):
         read_directions(tmp_path / "skew.safetensors", 6)
     with pytest.raises(ValueError, match="is no file"):
         read_directions(tmp_path / "absent.safetensors", 6)
+
+
+def test_public_axes_are_given_up_for_images_that_vary_otherwise():
+    rng = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(rng.standard_normal((20, 20)))
+    latents = rng.standard_normal((300, 20)) * np.linspace(3, 0.2, 20) @ turn.T
+
+    def hold(rows, axes):
+        patients = np.arange(rows) // 2
+        return public_axes_hold(latents[:rows], axes, weights=np.ones(rows), patients=patients, seed=0)
+
+    assert hold(300, turn.T)
+    assert not hold(300, np.eye(20)), "a covariance of 150 patients is better than foreign axes"
+    assert hold(16, np.eye(20)), "eight patients have none"
+    assert hold(1, turn.T)
