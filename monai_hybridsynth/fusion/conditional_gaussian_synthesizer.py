@@ -129,13 +129,13 @@ class ConditionalGaussianSynthesizer:
         axes = None
         scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
         if latents.shape[1]:
+            # As the whitening itself does: an extreme latent would reach every score that it is part of.
+            latents = clip_outliers(latents, weights)
             axes = self._public_axes(latents, weights=weights, patients=patients, seed=seed)
             self.whitening_ = LatentWhitening(
                 self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
             ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
-            # As in the whitening itself: an extreme latent would reach every score that it is part of.
-            scores = self.whitening_.transform(clip_outliers(latents, weights))
-            scores = np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
+            scores = np.clip(self.whitening_.transform(latents), -LARGEST_SCORE, LARGEST_SCORE)
             spreads = np.sqrt((self.whitening_.mixing_.astype(float) ** 2).sum(axis=0))[: scores.shape[1]]
         if not self.columns_ and not latents.shape[1]:
             raise ValueError("no column of the table varies; there is nothing to learn.")
@@ -248,8 +248,7 @@ class ConditionalGaussianSynthesizer:
         axes = None
         if self.public_encoder is not None:
             axes = read_directions(self.public_encoder, latents.shape[1], kind="axes")
-            clipped = clip_outliers(latents, weights)
-            if not public_axes_hold(clipped, axes, weights=weights, patients=patients, seed=seed):
+            if not public_axes_hold(latents, axes, weights=weights, patients=patients, seed=seed):
                 warnings.warn(
                     "the encoder's public images vary unlike these, so that latents are learned along the principal "
                     "components of these patients: whoever has the encoder and the records can tell them from others. "

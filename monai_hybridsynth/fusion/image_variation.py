@@ -8,6 +8,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.isotonic import isotonic_regression
 
+from monai_hybridsynth.transforms.published_statistics import patient_folds
+
 __all__ = ["ImageVariation"]
 
 # On either side of a variable's middle, and at least one per score: the covariance of fewer, were it learned, would
@@ -58,8 +60,8 @@ class ImageVariation:
             patients: one identifier per row.
             seed: of the folds.
         """
-        unique, position = np.unique(patients.astype(str), return_inverse=True)
-        fold = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
+        position = np.unique(patients.astype(str), return_inverse=True)[1]
+        fold = patient_folds(patients, FOLDS, seed=seed)
         whole = _Fold(noise, weights, np.zeros(len(noise), dtype=bool))
         # What is taken away in a fold is learned there, so that patients left out have no part in it.
         folds = [_Fold(noise, weights, fold == number) for number in np.unique(fold)]

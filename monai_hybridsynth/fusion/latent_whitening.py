@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_hybridsynth.transforms.published_statistics import weighted_quantile
+from monai_hybridsynth.transforms.published_statistics import patient_folds, weighted_quantile
 
 __all__ = ["LatentWhitening", "clip_outliers"]
 
@@ -164,8 +164,7 @@ def _choose_penalties(
     components: np.ndarray, target: np.ndarray, share: np.ndarray, patients: np.ndarray, seed: int
 ) -> list[float]:
     """Choose each column's penalty by the squared error on patients left out, in up to five folds."""
-    unique, position = np.unique(patients.astype(str), return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(unique)) % 5)[position]
+    fold = patient_folds(patients, 5, seed=seed)
     error = np.zeros((len(PENALTIES), target.shape[1]))
     for left_out in np.unique(fold):
         train, test = fold != left_out, fold == left_out

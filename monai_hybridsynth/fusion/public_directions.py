@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_hybridsynth.transforms.published_statistics import patient_folds
+
 __all__ = ["public_axes_hold", "read_directions"]
 
 FOLDS = 5
@@ -55,8 +57,7 @@ def public_axes_hold(
         patients: one identifier per row.
         seed: of the folds.
     """
-    unique, position = np.unique(patients.astype(str), return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(unique)) % FOLDS)[position]
+    fold = patient_folds(patients, FOLDS, seed=seed)
     gains = []
     for left_out in np.unique(fold):
         test = fold == left_out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
+from monai_hybridsynth.transforms.published_statistics import patient_folds
+
 __all__ = ["expected_values", "regress_on_scores"]
 
 # One deal of folds says too little of a label that few patients have: the length of its link would be chance. Variables
@@ -63,9 +65,9 @@ def regress_on_scores(
         uncorrelated; a variable that only some rows ask can covary with scores by more than one.
     """
     prior = np.sqrt(spreads**2 / max(float((spreads**2).mean()), 1e-12))
-    unique, position = np.unique(patients.astype(str), return_inverse=True)
+    position = np.unique(patients.astype(str), return_inverse=True)[1]
     rng = np.random.default_rng(seed)
-    folds = np.stack([(rng.permutation(len(unique)) % FOLDS)[position] for _ in range(DEALS)])
+    folds = np.stack([patient_folds(patients, FOLDS, seed=rng) for _ in range(DEALS)])
     size = expected.shape[1]
     product, square, variance, count = (
         np.zeros((len(PENALTIES), size)),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 __all__ = [
+    "patient_folds",
     "patient_weights",
     "patients_with",
     "published_number",
@@ -29,6 +30,18 @@ def patient_weights(patients: Sequence | np.ndarray) -> np.ndarray:
     _, position, counts = np.unique(np.asarray(patients).astype(str), return_inverse=True, return_counts=True)
     weights = 1.0 / counts[position]
     return weights / weights.mean()
+
+
+def patient_folds(patients: Sequence | np.ndarray, num_folds: int, *, seed: int | np.random.Generator) -> np.ndarray:
+    """Deal patients to folds of equal size, give or take one; return every row's fold, shape ``(rows,)``.
+
+    Args:
+        patients: one identifier per row, shape ``(rows,)``.
+        num_folds: of which those beyond the number of patients stay empty.
+        seed: of the deal, or a generator that goes on to the next one.
+    """
+    unique, position = np.unique(np.asarray(patients).astype(str), return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(unique)) % num_folds)[position]
 
 
 def patients_with(mask: np.ndarray, patients: np.ndarray) -> int:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from monai.networks.utils import eval_mode
 from torch import nn
-from torch.utils.data import Dataset
 
 from monai_hybridsynth.transforms.perceptual_hash import hash_distances, perceptual_hashes
+
+from .encode_cohort import CohortImages, encode_images
 
 __all__ = ["LARGEST_DISTANCE", "generator_directions", "images_seen", "latent_axes", "write_public_encoder"]
 
@@ -21,7 +22,7 @@ DRAWS, BLOCK = 2048, 128
 
 def write_public_encoder(
     path: str | Path,
-    images: Dataset,
+    images: CohortImages,
     encoder: nn.Module,
     generator: nn.Module,
     *,
@@ -44,13 +45,13 @@ def write_public_encoder(
     from safetensors.numpy import save_file
 
     arrays = {"hashes": _hashes(images), "directions": generator_directions(generator, latent_dim)}
-    if len(images) >= latent_dim:  # type: ignore[arg-type]
+    if len(images) >= latent_dim:
         arrays["axes"] = latent_axes(encoder, images)
     save_file(arrays | {"largest_distance": np.array([largest_distance])}, path)
     return Path(path)
 
 
-def images_seen(path: str | Path, images: Dataset) -> tuple[int, int]:
+def images_seen(path: str | Path, images: CohortImages) -> tuple[int, int]:
     """Return how many of the images the encoder was trained on, and on how many it was trained.
 
     An image counts as seen when its fingerprint differs from one of the pool in as many of 255 bits as the file allows,
@@ -87,23 +88,19 @@ def generator_directions(generator: nn.Module, latent_dim: int) -> np.ndarray:
     return directions.numpy().copy()
 
 
-def latent_axes(encoder: nn.Module, images: Dataset) -> np.ndarray:
+def latent_axes(encoder: nn.Module, images: CohortImages) -> np.ndarray:
     """Return the principal components of the images' latents, float32 ``(latent_dim, latent_dim)``, largest first.
 
     A cohort learned along them tells less of its patients than one learned along its own, and what is learned holds
     better for others, as far as its images vary as these do.
     """
     device = next(encoder.parameters()).device
-    found = []
-    with torch.no_grad(), eval_mode(encoder):
-        for start in range(0, len(images), BLOCK):  # type: ignore[arg-type]
-            places = range(start, min(start + BLOCK, len(images)))  # type: ignore[arg-type]
-            found.append(encoder(torch.stack([images[place]["image"] for place in places]).to(device)).cpu())
-    _, axes = torch.linalg.eigh(torch.cat(found).double().T.cov())
-    return axes.flip(1).T.float().numpy().copy()
+    latents = encode_images(images, encoder, batch_size=BLOCK, device=device)
+    _, axes = np.linalg.eigh(np.cov(latents.astype(float), rowvar=False))
+    return np.ascontiguousarray(axes[:, ::-1].T, dtype=np.float32)
 
 
-def _hashes(images: Dataset) -> np.ndarray:
+def _hashes(images: CohortImages) -> np.ndarray:
     """Return the fingerprints of all images, read one by one; the first channel stands for all."""
-    found = [perceptual_hashes(images[index]["image"][:1].numpy()) for index in range(len(images))]  # type: ignore[arg-type]
+    found = [perceptual_hashes(images[index]["image"][:1].numpy()) for index in range(len(images))]
     return np.concatenate(found)

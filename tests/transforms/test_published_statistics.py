@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monai_hybridsynth.transforms.published_statistics import (
+    patient_folds,
     patient_weights,
     patients_with,
     published_number,
@@ -86,3 +87,17 @@ def test_weighted_quantile_is_the_quantile_of_repeated_values():
     repeated = np.repeat(values, weights.astype(int))
     for level in (0.1, 0.25, 0.5, 0.75, 0.95):
         assert weighted_quantile(values, weights, level) == np.quantile(repeated, level, method="inverted_cdf")
+
+
+def test_folds_keep_patients_together_and_are_of_equal_size():
+    patients = np.repeat(np.arange(23), np.arange(23) % 3 + 1)
+    folds = patient_folds(patients, 5, seed=0)
+    assert all(len(set(folds[patients == patient])) == 1 for patient in range(23))
+    first = np.unique(patients, return_index=True)[1]
+    assert sorted(np.bincount(folds[first])) == [4, 4, 5, 5, 5]
+    assert np.array_equal(folds, patient_folds(patients.astype(str), 5, seed=0))
+    rng = np.random.default_rng(0)
+    deals = [patient_folds(patients, 5, seed=rng) for _ in range(2)]
+    assert np.array_equal(deals[0], folds)
+    assert not np.array_equal(deals[1], folds), "a generator goes on"
+    assert set(patient_folds(["a", "b"], 5, seed=0)) == {0, 1}
