@@ -16,7 +16,7 @@ from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
 from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
-from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions
+from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions, slope_prior
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -127,7 +127,7 @@ class ConditionalGaussianSynthesizer:
         )
         self.whitening_: LatentWhitening | None = None
         axes = None
-        scores, spreads = np.zeros((len(table), 0)), np.zeros(0)
+        scores, prior = np.zeros((len(table), 0)), np.zeros((0, 0))
         if latents.shape[1]:
             # As the whitening itself does: an extreme latent would reach every score that it is part of.
             latents = clip_outliers(latents, weights)
@@ -136,7 +136,7 @@ class ConditionalGaussianSynthesizer:
                 self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
             ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
             scores = np.clip(self.whitening_.transform(latents), -LARGEST_SCORE, LARGEST_SCORE)
-            spreads = np.sqrt((self.whitening_.mixing_.astype(float) ** 2).sum(axis=0))[: scores.shape[1]]
+            prior = self.whitening_.mixing_.T[: scores.shape[1]] @ slope_prior(self.public_encoder, latents.shape[1])
         if not self.columns_ and not latents.shape[1]:
             raise ValueError("no column of the table varies; there is nothing to learn.")
         regions = [column.region(values, fitting=True) for column in self.columns_]
@@ -148,7 +148,7 @@ class ConditionalGaussianSynthesizer:
             upper,
             scores,
             is_number=np.array([flag for column in self.columns_ for flag in column.is_number], dtype=bool),
-            spreads=spreads,
+            prior=prior,
             weights=weights,
             patients=patients,
             seed=seed,

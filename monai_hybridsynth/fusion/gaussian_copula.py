@@ -54,7 +54,7 @@ def fit_copula(
     scores: np.ndarray,
     *,
     is_number: np.ndarray,
-    spreads: np.ndarray,
+    prior: np.ndarray,
     weights: np.ndarray,
     patients: np.ndarray,
     seed: int,
@@ -72,7 +72,7 @@ def fit_copula(
         upper: the same from above; equal where a value is known, both infinite where it is missing.
         scores: latent scores, uncorrelated and of unit variance under the weights, ``(rows, m)``.
         is_number: which variables have a mean and a variance of their own; the others are standard normal, ``(d,)``.
-        spreads: standard deviations of the latents along each score, for the ridge, ``(m,)``.
+        prior: a root of the covariance that slopes on the scores are expected to have, for the ridge, ``(m, k)``.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
         seed: of the draws and folds.
@@ -93,7 +93,7 @@ def fit_copula(
     if slopes.size:
         known = (lower > -np.inf) | (upper < np.inf)
         slopes, links = regress_on_scores(
-            expected_values(lower, upper), known, scores, spreads, weights=weights, patients=patients, seed=seed
+            expected_values(lower, upper), known, scores, prior, weights=weights, patients=patients, seed=seed
         )
     return joint_copula(mean, covariance, slopes.round(3)), links.round(3)
 

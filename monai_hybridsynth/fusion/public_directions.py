@@ -8,10 +8,13 @@ import numpy as np
 
 from monai_hybridsynth.transforms.published_statistics import patient_folds
 
-__all__ = ["public_axes_hold", "read_directions"]
+__all__ = ["public_axes_hold", "read_directions", "slope_prior"]
 
 FOLDS = 5
 RIDGE = 1e-3
+# 0 for slopes that are alike on all latents, 1 for slopes that are alike on the pixels of generated images. The columns
+# of NIH training patients are likeliest between the two (`benchmarks/link_prior.py`).
+PIXEL_POWER = 0.25
 
 
 def read_directions(path: str | Path | None, num_latents: int, *, kind: str = "directions") -> np.ndarray:
@@ -39,6 +42,33 @@ def read_directions(path: str | Path | None, num_latents: int, *, kind: str = "d
             "the encoder that made the latents, written anew if it is older than this version."
         )
     return found
+
+
+def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
+    """Return a root of the covariance that slopes of clinical variables on latents are expected to have.
+
+    What a row says is more likely about what shows in an image: slopes are expected to be larger along directions that
+    change images of the generator more.
+
+    Args:
+        path: as `read_directions` takes it; None for slopes that are alike on all latents.
+        num_latents: of the table.
+
+    Returns:
+        shape ``(num_latents, num_latents)``.
+
+    Raises:
+        ValueError: as `read_directions`, or if the file does not say how much each direction changes images.
+    """
+    directions = read_directions(path, num_latents)
+    if path is None:
+        return directions
+    from safetensors.numpy import load_file
+
+    changes = load_file(path).get("changes", np.zeros(0))
+    if changes.shape != (num_latents,):
+        raise ValueError(f"{path} holds no changes of {num_latents} directions; have it written anew by this version.")
+    return directions.T * changes.astype(float) ** PIXEL_POWER
 
 
 def public_axes_hold(

@@ -13,7 +13,8 @@ __all__ = ["expected_values", "regress_on_scores"]
 # that only some rows are asked have one all the same: each set of such rows takes decompositions of its own.
 FOLDS, DEALS = 10, 5
 FEWEST_PATIENTS = 10
-PENALTIES = 10.0 ** np.arange(1.0, 4.1, 0.25)
+# From nearly least squares to slopes along the covariances, the limit of large penalties.
+PENALTIES = 10.0 ** np.arange(0.5, 5.1, 0.25)
 # How much the scale of a regression differs between columns, a standard deviation.
 SCALE_SPREAD = 0.3
 
@@ -33,7 +34,7 @@ def regress_on_scores(
     expected: np.ndarray,
     known: np.ndarray,
     scores: np.ndarray,
-    spreads: np.ndarray,
+    prior: np.ndarray,
     *,
     weights: np.ndarray,
     patients: np.ndarray,
@@ -41,9 +42,10 @@ def regress_on_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regress underlying normal variables on scores.
 
-    A ridge on the latents gives each direction; its penalty is chosen on patients left out, half by the variable itself
-    and half by all of them, because the choice for a rare category alone would be noise. Its length is that of least
-    squares times the root of the factor that predicts patients left out best, a factor again drawn towards that of all.
+    A ridge gives each direction. Its penalty is the one under which the variable is likeliest (marginal likelihood of a
+    normal variable): it asks all rows at once, where cross-validation would be chance for a finding that a dozen
+    patients have, and strong links such as the view's do not decide for weak ones. A direction's length is that of
+    least squares times the root of the factor that predicts patients left out best, a factor drawn towards that of all.
     The factor itself would be right for predictions: it takes the noise out of each direction, and true signal with it.
     Its root gives the link the strength, the share of explained variance, that it has among patients left out. At last
     a variable that is only known between limits is brought to its own scale: an expected value covaries with the scores
@@ -54,7 +56,8 @@ def regress_on_scores(
         expected: expected underlying variables, by `expected_values`, ``(rows, d)``.
         known: in which rows a variable is known or bounded, ``(rows, d)``; the others do not count.
         scores: uncorrelated scores of unit variance, ``(rows, m)``.
-        spreads: standard deviations of the latents along each score, ``(m,)``.
+        prior: a root of the covariance that slopes are expected to have, up to a factor, ``(m, k)``; the standard
+            deviations of the latents along each score, on the diagonal, stand for slopes that are alike on the latents.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
         seed: of the folds, dealt several times for variables that all rows know.
@@ -64,16 +67,14 @@ def regress_on_scores(
         a variable is known, the same shape. The two are equal for a variable that all rows know, whose scores are
         uncorrelated; a variable that only some rows ask can covary with scores by more than one.
     """
-    prior = np.sqrt(spreads**2 / max(float((spreads**2).mean()), 1e-12))
+    # Inputs of mean square one, so that a penalty means the same for every prior.
+    prior = prior / max(float(np.sqrt((prior**2).sum() / prior.shape[1])), 1e-12)
     position = np.unique(patients.astype(str), return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     folds = np.stack([patient_folds(patients, FOLDS, seed=rng) for _ in range(DEALS)])
     size = expected.shape[1]
-    product, square, variance, count = (
-        np.zeros((len(PENALTIES), size)),
-        np.zeros((len(PENALTIES), size)),
-        *np.ones((2, size)),
-    )
+    product, square = np.zeros((2, size))
+    variance, count = np.ones((2, size))
     patterns, member = np.unique(known, axis=1, return_inverse=True)
     parts = []
     for number in range(patterns.shape[1]):
@@ -82,26 +83,22 @@ def regress_on_scores(
         if count[columns[0]] < FEWEST_PATIENTS:
             continue
         deals = DEALS if patterns[:, number].all() else 1
-        part = _Part(
-            expected[np.ix_(rows, columns)], scores[rows] * prior, weights[rows], folds[:deals, rows], count[columns[0]]
-        )
-        parts.append((columns, part))
+        targets, inputs = expected[np.ix_(rows, columns)], scores[rows] @ prior
+        part = _Part(targets, inputs, weights[rows], folds[:deals, rows], count[columns[0]])
+        parts.append((rows, columns, part))
         variance[columns] = part.variance
-        product[:, columns], square[:, columns] = part.held_out()
-    # What a constant cannot explain and the regression can, as a share of the variance.
-    gain = np.sign(product) * product**2 / np.maximum(square, 1e-12) / variance
-    chosen = (gain + gain.mean(axis=1, keepdims=True)).argmax(axis=0)
-    product, square = (table[chosen, np.arange(size)] for table in (product, square))
+        product[columns], square[columns] = part.held_out()
     scale = _scales(product, square, variance, count)
     slopes, links = np.zeros((2, scores.shape[1], size))
-    for columns, part in parts:
-        found = part.slopes(PENALTIES[chosen[columns]]) * (scale / variance)[columns]
-        slopes[:, columns], links[:, columns] = prior[:, None] * found, part.covariance @ found / prior[:, None]
+    for rows, columns, part in parts:
+        slopes[:, columns] = prior @ part.slopes() * (scale / variance)[columns]
+        apart = scores[rows] - part.share @ scores[rows]
+        links[:, columns] = (apart * part.share[:, None]).T @ (apart @ slopes[:, columns])
     return slopes, links
 
 
 class _Part:
-    """A ridge for variables that are known in the same rows."""
+    """A ridge for variables that are known in the same rows, each with the penalty under which it is likeliest."""
 
     def __init__(
         self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, folds: np.ndarray, count: float
@@ -110,28 +107,39 @@ class _Part:
         self.centred = targets - self.share @ targets
         self.variance = np.maximum(self.share @ self.centred**2, 1e-3)
         self.inputs, self.folds, self.count = inputs, folds, count
-        apart = inputs - self.share @ inputs
-        self.covariance = (apart * self.share[:, None]).T @ apart
+        self.whole = self._moments(np.ones(len(self.share), dtype=bool))
+        self.penalties = self._likeliest() / count
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return, per penalty and variable, the means of prediction times truth and of squared prediction."""
-        product, square = np.zeros((2, len(PENALTIES), self.centred.shape[1]))
+        """Return, per variable, the means over patients left out of prediction times truth and squared prediction."""
+        product, square = np.zeros((2, self.centred.shape[1]))
         for test in (fold == left_out for fold in self.folds for left_out in np.unique(fold)):
             if test.all():
                 continue
             mean, middle, values, axes, moment = self._moments(~test)
-            turned = (self.inputs[test] - middle) @ axes
             truth, share = self.centred[test] - mean, self.share[test] / len(self.folds)
-            slopes = _least_squares_length(values, moment[:, None], PENALTIES[:, None] / self.count)
-            found = np.tensordot(turned, slopes, 1)
-            product += np.tensordot(share, found * truth[:, None], 1)
-            square += np.tensordot(share, found**2, 1)
+            found = (self.inputs[test] - middle) @ (axes @ _least_squares_length(values, moment, self.penalties))
+            product += share @ (found * truth)
+            square += share @ found**2
         return product, square
 
-    def slopes(self, penalties: np.ndarray) -> np.ndarray:
-        """Return the slopes on all rows, one penalty per variable."""
-        _, _, values, axes, moment = self._moments(np.ones(len(self.share), dtype=bool))
-        return axes @ _least_squares_length(values, moment, penalties / self.count)
+    def slopes(self) -> np.ndarray:
+        """Return the slopes on all rows, of the length that fits these best."""
+        _, _, values, axes, moment = self.whole
+        return axes @ _least_squares_length(values, moment, self.penalties)
+
+    def _likeliest(self) -> np.ndarray:
+        """Return each variable's penalty, in rows: noise variance over slope variance of largest marginal likelihood.
+
+        Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equation 5.8, with a linear
+        kernel; the noise variance is the likeliest one for each penalty.
+        """
+        _, _, values, _, moment = self.whole
+        ridge = self.count * values[:, None] + PENALTIES
+        explained = np.einsum("id,ip->pd", moment**2, self.count / ridge)
+        left = np.maximum(self.share @ self.centred**2 - explained, 1e-9)
+        surprise = self.count * np.log(left) + np.log(ridge / PENALTIES).sum(axis=0)[:, None]
+        return PENALTIES[surprise.argmin(axis=0)]
 
     def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return means of targets and inputs, the inputs' principal axes and the moments along them."""
@@ -146,9 +154,8 @@ class _Part:
 
 def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     """Return ridge slopes along the axes (the first dimension), stretched to the length that fits their rows best."""
-    values = values.reshape(-1, *[1] * penalty.ndim)
-    slopes = moment / (values + penalty)
-    explained = (values * slopes**2).sum(axis=0)
+    slopes = moment / (values[:, None] + penalty)
+    explained = (values[:, None] * slopes**2).sum(axis=0)
     return slopes * (moment * slopes).sum(axis=0) / np.maximum(explained, 1e-12)
 
 

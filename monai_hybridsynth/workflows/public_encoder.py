@@ -44,7 +44,8 @@ def write_public_encoder(
     """
     from safetensors.numpy import save_file
 
-    arrays = {"hashes": _hashes(images), "directions": generator_directions(generator, latent_dim)}
+    directions, changes = generator_directions(generator, latent_dim)
+    arrays = {"hashes": _hashes(images), "directions": directions, "changes": changes}
     if len(images) >= latent_dim:
         arrays["axes"] = latent_axes(encoder, images)
     save_file(arrays | {"largest_distance": np.array([largest_distance])}, path)
@@ -73,19 +74,20 @@ def images_seen(path: str | Path, images: CohortImages) -> tuple[int, int]:
     return int((hash_distances(_hashes(images), pool) <= int(known["largest_distance"][0])).sum()), len(pool)
 
 
-def generator_directions(generator: nn.Module, latent_dim: int) -> np.ndarray:
-    """Return orthonormal latent directions, float32 ``(latent_dim, latent_dim)``, those that change images most first.
+def generator_directions(generator: nn.Module, latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return orthonormal latent directions, those that change images most first, and by how much each changes them.
 
-    They are the singular vectors of the generator's mean derivative, taken from the covariance of drawn latents with
-    their images (Stein's lemma), so no image of anybody is needed.
+    Directions are float32 ``(latent_dim, latent_dim)``, one a row, and the changes ``(latent_dim,)``, of all pixels
+    together, per unit of latent. They are the singular vectors and values of the generator's mean derivative, taken
+    from the covariance of drawn latents with their images (Stein's lemma), so no image of anybody is needed.
     """
     latents = torch.randn(DRAWS, latent_dim, generator=torch.Generator().manual_seed(0))
     device = next(generator.parameters()).device
     with torch.no_grad(), eval_mode(generator):
         images = torch.cat([generator(part.to(device)).cpu().flatten(1) for part in latents.split(BLOCK)])
     slopes = (images - images.mean(0)).T @ latents / DRAWS
-    _, _, directions = torch.linalg.svd(slopes, full_matrices=False)
-    return directions.numpy().copy()
+    _, changes, directions = torch.linalg.svd(slopes, full_matrices=False)
+    return directions.numpy().copy(), changes.numpy().copy()
 
 
 def latent_axes(encoder: nn.Module, images: CohortImages) -> np.ndarray:

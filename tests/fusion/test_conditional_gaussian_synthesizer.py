@@ -289,7 +289,8 @@ def test_public_axes_take_the_place_of_the_patients_own(table, schema, tmp_path)
     table, public = table.iloc[::2].reset_index(drop=True), table.iloc[1::2]
     turn = np.linalg.eigh(public[names].cov())[1]
     path = tmp_path / "encoder_public.safetensors"
-    save_file({"axes": np.ascontiguousarray(turn.T, dtype=np.float32)}, path)
+    public_file = {name: np.ascontiguousarray(turn.T, dtype=np.float32) for name in ("axes", "directions")}
+    save_file(public_file | {"changes": np.ones(len(turn), dtype=np.float32)}, path)
     made = ConditionalGaussianSynthesizer(public_encoder=path, image_spread=1.0).fit(table, schema, seed=0)
     assert made.link_gain == 1.2
     folder = made.save(tmp_path / "artifact")

@@ -17,7 +17,7 @@ def fit(lower, upper, scores=None, *, is_number=None, seed=0):
         upper,
         scores,
         is_number=np.zeros(size, dtype=bool) if is_number is None else np.array(is_number),
-        spreads=np.ones(scores.shape[1]),
+        prior=np.eye(scores.shape[1]),
         weights=np.ones(rows),
         patients=np.arange(rows),
         seed=seed,

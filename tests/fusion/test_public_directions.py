@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions
+from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions, slope_prior
 
 
 def test_directions_are_read_and_checked(tmp_path):
@@ -19,6 +19,21 @@ def test_directions_are_read_and_checked(tmp_path):
         read_directions(tmp_path / "skew.safetensors", 6)
     with pytest.raises(ValueError, match="is no file"):
         read_directions(tmp_path / "absent.safetensors", 6)
+
+
+def test_slopes_are_expected_along_what_changes_images(tmp_path):
+    basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))
+    changes = np.array([16.0, 1.0, 1.0, 0.0625])
+    path = tmp_path / "encoder_public.safetensors"
+    save_file({"directions": basis.astype(np.float32), "changes": changes.astype(np.float32)}, path)
+    root = slope_prior(path, 4)
+    values, axes = np.linalg.eigh(root @ root.T)
+    assert values == pytest.approx([0.25, 1, 1, 4], abs=1e-5), "the root of how much each direction changes images"
+    assert np.abs(axes[:, -1] @ basis[0]) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(slope_prior(None, 3), np.eye(3))
+    save_file({"directions": basis.astype(np.float32)}, path)
+    with pytest.raises(ValueError, match="changes.* written anew"):
+        slope_prior(path, 4)
 
 
 def test_public_axes_are_given_up_for_images_that_vary_otherwise():

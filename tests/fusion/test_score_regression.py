@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import truncnorm
+from scipy.stats import multivariate_normal, truncnorm
 
 from monai_hybridsynth.fusion import score_regression
 from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
@@ -14,7 +14,7 @@ def regress(expected, scores, *, known=None, seed=0):
     rows = len(expected)
     known = np.ones(expected.shape, dtype=bool) if known is None else known
     return regress_on_scores(
-        expected, known, scores, np.ones(scores.shape[1]), weights=np.ones(rows), patients=np.arange(rows), seed=seed
+        expected, known, scores, np.eye(scores.shape[1]), weights=np.ones(rows), patients=np.arange(rows), seed=seed
     )[0]
 
 
@@ -86,7 +86,7 @@ def test_links_have_the_strength_of_the_truth_not_of_the_fit():
         patients = np.arange(rows)
         known = np.ones((rows, 1), dtype=bool)
         found = regress_on_scores(
-            target, known, scores, np.ones(size), weights=np.ones(rows), patients=patients, seed=0
+            target, known, scores, np.eye(size), weights=np.ones(rows), patients=patients, seed=0
         )[0]
         strength.append(float((found**2).sum()))
         plain.append(float((np.linalg.lstsq(scores, target, rcond=None)[0] ** 2).sum()))
@@ -101,8 +101,53 @@ def test_links_are_covariances_in_the_rows_that_know_the_variable():
     scores = (scores - scores.mean(0)) / scores.std(0)
     known = side != 0
     slopes, links = regress_on_scores(
-        side[:, None], known[:, None], scores, np.ones(2), weights=np.ones(3000), patients=np.arange(3000), seed=0
+        side[:, None], known[:, None], scores, np.eye(2), weights=np.ones(3000), patients=np.arange(3000), seed=0
     )
     covariance = np.cov(np.column_stack([scores[known], side[known]]), rowvar=False)[:2, 2]
     assert links[:, 0] == pytest.approx(covariance, rel=0.05, abs=0.02)
     assert links[0, 0] > 1.5 > 1.0 > slopes[0, 0]
+
+
+def test_the_penalty_is_the_one_under_which_the_rows_are_likeliest():
+    rng = np.random.default_rng(0)
+    scores, prior = rng.standard_normal((80, 6)), np.diag([3.0, 2.0, 1.0, 1.0, 0.5, 0.2])
+    target = scores @ [0.5, 0.3, 0, 0, 0, 0] + rng.standard_normal(80)
+    part = score_regression._Part(target[:, None], scores @ prior, np.ones(80), np.zeros((1, 80), dtype=int), 80.0)
+    inputs, centred = scores @ prior - (scores @ prior).mean(0), target - target.mean()
+
+    def likelihood(penalty: float) -> float:
+        covariance = np.eye(80) + inputs @ inputs.T / penalty
+        scale = centred @ np.linalg.solve(covariance, centred) / 80
+        return float(multivariate_normal(np.zeros(80), scale * covariance).logpdf(centred))
+
+    best = max(score_regression.PENALTIES, key=likelihood)
+    assert part.penalties * 80 == pytest.approx([best])
+    assert score_regression.PENALTIES[0] < best < score_regression.PENALTIES[-1]
+
+
+def test_a_strong_link_does_not_choose_the_penalty_of_a_weak_one():
+    scores, z = draw(400)
+    rng = np.random.default_rng(3)
+    weak = 0.15 * scores[:, 1] + rng.standard_normal(400)
+    alone, beside = regress(weak[:, None], scores), regress(np.column_stack([weak, z, z, z]), scores)
+    alone, beside = (found[:, 0] / np.linalg.norm(found[:, 0]) for found in (alone, beside))
+    assert alone == pytest.approx(beside)
+
+
+def test_slopes_are_expected_where_the_prior_has_them():
+    scores, z = draw(60)
+    found = []
+    for spread in (1.0, 0.05):
+        found.append(
+            regress_on_scores(
+                z[:, None],
+                np.ones((60, 1), dtype=bool),
+                scores,
+                np.diag([1.0, spread, 1.0, spread, spread]),
+                weights=np.ones(60),
+                patients=np.arange(60),
+                seed=0,
+            )[0][:, 0]
+        )
+    even, knowing = (np.abs(slopes[[1, 3, 4]]).sum() / np.abs(slopes[[0, 2]]).sum() for slopes in found)
+    assert knowing < 0.2 * even

@@ -50,9 +50,8 @@ def test_images_that_trained_the_encoder_are_found(tmp_path):
     brighter = [{"image": 0.9 * part["image"] + 0.05} for part in pool[:5]]
     assert images_seen(path, strangers) == (0, 12)
     assert images_seen(path, strangers + brighter) == (5, 12)
-    assert {name: load_file(path)[name].shape for name in ("axes", "directions")} == dict.fromkeys(
-        ("axes", "directions"), (3, 3)
-    )
+    shapes = {name: part.shape for name, part in load_file(path).items()}
+    assert (shapes["axes"], shapes["directions"], shapes["changes"]) == ((3, 3), (3, 3), (3,))
     strict = write_public_encoder(
         tmp_path / "strict.safetensors", pool, Squares(), Weighted(), latent_dim=3, largest_distance=-1
     )
@@ -63,9 +62,11 @@ def test_images_that_trained_the_encoder_are_found(tmp_path):
 
 
 def test_directions_are_ordered_by_what_they_change():
-    found = generator_directions(Weighted(), 3)
+    found, changes = generator_directions(Weighted(), 3)
     assert found @ found.T == pytest.approx(np.eye(3), abs=1e-4)
     assert np.abs(found).argmax(axis=1).tolist() == [2, 1, 0]
+    patterns = 0.01 * Weighted().weights.detach()[:, None] * Weighted().patterns  # tanh is nearly straight here
+    assert changes == pytest.approx(torch.linalg.svdvals(patterns).numpy(), rel=0.1)
 
 
 def test_axes_are_the_principal_components_of_the_latents():
