@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fusion_cohorts import ImageCodec, Split, read_split, resampled_patients, shipped_codec
+from fusion_cohorts import ImageCodec, Split, public_encoder, read_split, resampled_patients, shipped_codec
 from results_file import keep_results, write_section
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -41,7 +41,7 @@ from monai_hybridsynth.fusion import (
 from monai_hybridsynth.metrics import weighted_auroc, weighted_order_score
 from monai_hybridsynth.transforms import RecordEncoder
 
-SYNTHESIZERS: dict[str, Callable[[], Any]] = {
+SYNTHESIZERS: dict[str, Callable[..., Any]] = {
     "Gaussian": ConditionalGaussianSynthesizer,
     "flow": partial(JointFlowSynthesizer, progress=False),
     "CTGAN tuned": partial(CTGANSynthesizer, preset="tuned", progress=False),
@@ -79,8 +79,10 @@ MINIMUM_PATIENTS = 5
 class Questions:
     """One split of a cohort: what is asked, and what is true."""
 
-    def __init__(self, split: Split, codec: ImageCodec, wanted: Sequence[tuple[str, str | None]]) -> None:
-        self.split, self.codec = split, codec
+    def __init__(
+        self, split: Split, codec: ImageCodec, wanted: Sequence[tuple[str, str | None]], *, public: Path
+    ) -> None:
+        self.split, self.codec, self.public = split, codec, public
         self.schema = split.train.cohort.schema
         self.train, self.holdout = split.table(codec), split.table(codec, "holdout")
         self.latents = latent_columns(self.train)
@@ -188,7 +190,7 @@ class Questions:
             return self.direct(seed=seed)
         if name == REAL:
             return self.real_images()
-        synthesizer = SYNTHESIZERS[name]().fit(self.train, self.schema, seed=seed)
+        synthesizer = SYNTHESIZERS[name](public_encoder=self.public).fit(self.train, self.schema, seed=seed)
         answers = (self.image_to_column, self.column_given_all, self.column_to_image)
         return {task: answer(synthesizer, seed=seed) for task, answer in zip(TASKS, answers, strict=True)}
 
@@ -336,7 +338,7 @@ def main() -> None:
             if not missing:
                 continue
             split = read_split(options.data, cohort, seed, options.work)
-            questions = Questions(split, shipped_codec(cohort), wanted)
+            questions = Questions(split, shipped_codec(cohort), wanted, public=public_encoder(cohort))
             cell |= questions.facts()
             for name in missing:
                 start = time.perf_counter()

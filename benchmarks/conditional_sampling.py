@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fusion_cohorts import ImageCodec, Split, read_split, shipped_codec
+from fusion_cohorts import ImageCodec, Split, public_encoder, read_split, shipped_codec
 from PIL import Image, ImageDraw, ImageFont
 from results_file import keep_results, write_section
 from sklearn.linear_model import LogisticRegression
@@ -35,11 +35,11 @@ from monai_hybridsynth.fusion import latent_columns
 from monai_hybridsynth.metrics import bootstrap_weights, interval, weighted_auroc
 from monai_hybridsynth.workflows.copy_detector import as_pixels
 
-SYNTHESIZERS: dict[str, Callable[[], Any]] = {
+SYNTHESIZERS: dict[str, Callable[..., Any]] = {
     "Gaussian": fusion.ConditionalGaussianSynthesizer,
     "flow": partial(fusion.JointFlowSynthesizer, progress=False),
     "CTGAN tuned": partial(fusion.CTGANSynthesizer, preset="tuned", progress=False),
-    "independent (floor)": fusion.IndependentSynthesizer,
+    "independent (floor)": lambda public_encoder: fusion.IndependentSynthesizer(),
     "CTGAN factorised": partial(fusion.FactorisedCTGANSynthesizer, progress=False),
 }
 COHORTS = ("phantom", "nih_cxr14_sample")
@@ -167,7 +167,7 @@ def measured(options: argparse.Namespace) -> dict[str, Row]:
         results |= {f"{cohort} {name}": row for name, row in references.items()}
         for name in missing:
             start = time.perf_counter()
-            synthesizer = SYNTHESIZERS[name]().fit(table, schema, seed=0)
+            synthesizer = SYNTHESIZERS[name](public_encoder=public_encoder(cohort)).fit(table, schema, seed=0)
             draw = partial(drawn_images, synthesizer, codec, seed=1)
             asked = sex_and_view()
             row = phantom_row(draw) if probes is None else probes.figures(draw(asked), asked, np.arange(len(asked)))
@@ -204,7 +204,8 @@ def picture(options: argparse.Namespace) -> Image.Image:
     grids = []
     for cohort, asked in (("phantom", [[ratio] for ratio in RATIOS[:4]]), ("nih_cxr14_sample", PAIRS)):
         split, codec = read_split(options.data, cohort, 0, options.work), shipped_codec(cohort)
-        synthesizer = SYNTHESIZERS[options.shown]().fit(split.table(codec), split.train.cohort.schema, seed=0)
+        synthesizer = SYNTHESIZERS[options.shown](public_encoder=public_encoder(cohort))
+        synthesizer.fit(split.table(codec), split.train.cohort.schema, seed=0)
         names = [RATIO] if cohort == "phantom" else [SEX[0], VIEW[0]]
         drawn = [
             drawn_images(synthesizer, codec, pd.DataFrame([values] * SHOWN, columns=names), seed=5).clamp(-1, 1)

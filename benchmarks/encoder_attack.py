@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fusion_cohorts import SHIPPED, SOURCES, read_split, shipped_codec
+from fusion_cohorts import public_encoder, read_split, shipped_codec
 from fusion_competitors import build
 from fusion_judgement import judge
 from fusion_report import entry, gain, over_splits, utility
 from results_file import keep_results, write_section
 
-from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
-
 COHORTS = ("nih_cxr14_sample", "hannover_covid", "ct_ich")
-PUBLIC = "conditional Gaussian, public axes"
-SYNTHESIZERS = ("resampled patients", "independent columns", "joint flow", "conditional Gaussian", PUBLIC)
+OWN = ", patients' axes"
+LEARNED = ("joint flow", "conditional Gaussian")
+SYNTHESIZERS = ("resampled patients", "independent columns", *LEARNED, *(name + OWN for name in LEARNED))
 SPLITS, SEEDS = 5, 2
 COLUMNS = {
     "encoder and records": entry("privacy", "membership encoder"),
@@ -45,10 +44,9 @@ COLUMNS = {
 
 def synthesizer(name: str, cohort: str) -> Any:
     """Return a synthesizer that is not fitted."""
-    suffix = "_head_ct" if SOURCES[cohort].modality == "head_ct" else ""
-    if name == PUBLIC:
-        return ConditionalGaussianSynthesizer(public_encoder=SHIPPED / f"encoder_public{suffix}.safetensors")
-    return build(name)
+    if name.endswith(OWN):
+        return build(name.removesuffix(OWN))
+    return build(name, public_encoder=public_encoder(cohort))
 
 
 def report(cells: dict[str, Any]) -> list[str]:
@@ -58,9 +56,9 @@ def report(cells: dict[str, Any]) -> list[str]:
         "guessing; intervals as in the comparison of synthesizers. The encoder is public, and so is the attack: it "
         "encodes the released images and asks how much more likely a patient's latents are by their mean and "
         "covariance than by those of all patients, members and others alike. Beside it the strongest attack of "
-        "`evaluate`, which has no encoder of the generator. Public axes: the latents are learned along the principal "
-        "components of the encoder's own public images (`public_encoder`), which for the chest encoder are of the "
-        "source of `nih_cxr14_sample`, not of the others. The bundle uses them where they are there.",
+        "`evaluate`, which has no encoder of the generator. Latents are learned along the principal components of the "
+        "encoder's own public images (`public_encoder`, the bundle's default), which for the chest encoder are of the "
+        "source of `nih_cxr14_sample`, not of the others; in the last rows along those of the patients themselves.",
     ]
     for cohort in COHORTS:
         lines += ["", f"**{cohort}**", "", f"| | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]

@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from fusion_cohorts import (
     component_codec,
     judged_figures,
     membership_figures,
+    public_encoder,
     read_split,
     shipped_codec,
 )
@@ -49,15 +50,16 @@ from monai_hybridsynth.features import RandomConvolutionFeatures
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, CTGANSynthesizer, JointFlowSynthesizer
 from monai_hybridsynth.transforms import load_images
 
-SYNTHESIZERS: dict[str, Callable[[], Any]] = {
+SYNTHESIZERS: dict[str, Callable[..., Any]] = {
     "Gaussian": ConditionalGaussianSynthesizer,
-    "flow": lambda: JointFlowSynthesizer(progress=False),
-    "CTGAN tuned": lambda: CTGANSynthesizer(preset="tuned", progress=False),
+    "flow": partial(JointFlowSynthesizer, progress=False),
+    "CTGAN tuned": partial(CTGANSynthesizer, preset="tuned", progress=False),
 }
 # What takes longer to fit is measured once; ``fusion_comparison.py`` has its splits.
 SEEDS = {"Gaussian": (0, 1, 2), "flow": (0,), "CTGAN tuned": (0,)}
 SIZES, VOLUMES, PATIENTS = (16, 32, 64, 128, 256), (1, 2, 3, 5, 10), (100, 200, 300)
 COHORTS = ("nih1000_64", "hannover_covid", "ct_ich")
+NIH = public_encoder("nih_cxr14_sample")
 PIXELS, TIMES, REPLICATES = 32, 5, 25
 # Records of the NIH cohort in training (of 643, the others are held out), and records that attackers are shown.
 ALL, ATTACKED = 480, 1000
@@ -163,7 +165,7 @@ class Ablation:
                     continue
                 split, codec = self.split("nih_cxr14_sample", seed), shipped_codec("nih_cxr14_sample")
                 count = len(split.train)
-                synthesizer = make().fit(split.table(codec), split.train.cohort.schema, seed=seed)
+                synthesizer = make(public_encoder=NIH).fit(split.table(codec), split.train.cohort.schema, seed=seed)
                 for volume, key in keys.items():
                     drawn = split.sample(synthesizer, codec, volume * count, seed=seed + 1)
                     self.once(key, _figures, split, drawn, seed, split.train, len(drawn))
@@ -191,7 +193,7 @@ class Ablation:
             found = judged_figures(split.train, split.holdout, part, seed=seed, num_replicates=REPLICATES)
             return {name: values for name, values in found.items() if name.startswith("forward")}
         table = Split(part, split.holdout, split.embeddings).table(codec)
-        synthesizer = make().fit(table, split.train.cohort.schema, seed=seed)
+        synthesizer = make(public_encoder=NIH).fit(table, split.train.cohort.schema, seed=seed)
         drawn = split.sample(synthesizer, codec, TIMES * len(split.train), seed=seed + 1)
         return _figures(split, drawn, seed, part)
 
@@ -205,7 +207,9 @@ class Ablation:
 
     def _other(self, cohort: str, name: str, codec: ImageCodec, seed: int) -> Figures:
         split = self.split(cohort, seed)
-        synthesizer = SYNTHESIZERS[name]().fit(split.table(codec), split.train.cohort.schema, seed=seed)
+        synthesizer = SYNTHESIZERS[name](public_encoder=public_encoder(cohort)).fit(
+            split.table(codec), split.train.cohort.schema, seed=seed
+        )
         return _figures(split, split.sample(synthesizer, codec, TIMES * len(split.train), seed=seed + 1), seed)
 
     def mean(self, start: str) -> Figures:

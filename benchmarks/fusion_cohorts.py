@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 
 from monai_hybridsynth.data import Cohort, write_phantom_cohort
@@ -158,8 +159,25 @@ def alpha_gan_codec(encoder: Path, generator: Path, *, spatial_size: int = 64, l
 
 def shipped_codec(name: str) -> ImageCodec:
     """Return the shipped alphaGAN for a cohort."""
-    suffix = "_head_ct" if SOURCES[name].modality == "head_ct" else ""
+    suffix = _suffix(name)
     return alpha_gan_codec(SHIPPED / f"encoder{suffix}.pt", SHIPPED / f"model{suffix}.pt")
+
+
+def public_encoder(name: str) -> Path:
+    """Return what is publicly known of the shipped encoder for a cohort; the bundle gives it to synthesizers."""
+    return SHIPPED / f"encoder_public{_suffix(name)}.safetensors"
+
+
+def _suffix(name: str) -> str:
+    return "_head_ct" if SOURCES[name].modality == "head_ct" else ""
+
+
+def components_encoder(path: Path, latent_dim: int) -> Path:
+    """Write what is publicly known of components of public images: they are the axes, and change pixels alike."""
+    same = np.eye(latent_dim, dtype=np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"axes": same, "directions": same, "changes": np.ones(latent_dim, dtype=np.float32)}, path)
+    return path
 
 
 def component_codec(images: torch.Tensor, latent_dim: int) -> ImageCodec:

@@ -23,7 +23,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from fusion_cohorts import ImageCodec, Split, component_codec, read_split, shipped_codec
+from fusion_cohorts import (
+    ImageCodec,
+    Split,
+    component_codec,
+    components_encoder,
+    public_encoder,
+    read_split,
+    shipped_codec,
+)
 from fusion_competitors import CONFIGURATIONS, NAMES, build
 from fusion_judgement import inner_score, judge, random_holdouts
 from fusion_report import write_report
@@ -66,6 +74,7 @@ def main() -> None:
     split_of = lru_cache(maxsize=None)(partial(read_split, options.data, work=work))
     codec_of = lru_cache(maxsize=None)(partial(_codec, options))
     table_of = lru_cache(maxsize=None)(lambda name, decoder, k: split_of(name, k).table(codec_of(name, decoder)))
+    components = components_encoder(work / "components_public.safetensors", LATENTS)
     for name in CONFIGURATIONS:
         if name in options.synthesizers and name not in results["tuning"]:
             given = split_of(NIH, 0), table_of(NIH, "alphaGAN", 0)
@@ -89,7 +98,9 @@ def main() -> None:
         given = split_of(cell.cohort, cell.split), table_of(cell.cohort, cell.decoder, cell.split)
         codec = codec_of(cell.cohort, cell.decoder)
         try:
-            found = judge(*given, codec, build(cell.name, chosen), seed=cell.seed, num_replicates=replicates)
+            known = public_encoder(cell.cohort) if cell.decoder == "alphaGAN" else components
+            synthesizer = build(cell.name, chosen, public_encoder=known)
+            found = judge(*given, codec, synthesizer, seed=cell.seed, num_replicates=replicates)
         except Exception as error:  # one package that fails must not end a run of an hour
             print(f"{key}: {type(error).__name__}: {error}", flush=True)
             continue

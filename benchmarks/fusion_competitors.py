@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -204,15 +205,15 @@ def isolated_randomness(seed: int) -> Iterator[None]:
         np.random.set_state(numbers)  # noqa: NPY002
 
 
-def _ours(name: str, **arguments: Any) -> Callable[[], RecordSynthesizer]:
-    return lambda: getattr(fusion, name)(**arguments)
+def _ours(name: str, **arguments: Any) -> Callable[..., RecordSynthesizer]:
+    return lambda **more: getattr(fusion, name)(**arguments, **more)
 
 
 CONTROLS: dict[str, Callable[[], Any]] = {
     "resampled patients": ResampledRecords,
     "independent columns": _ours("IndependentSynthesizer"),
 }
-OURS: dict[str, Callable[[], Any]] = {
+OURS: dict[str, Callable[..., Any]] = {
     "conditional Gaussian": _ours("ConditionalGaussianSynthesizer"),
     "joint flow": _ours("JointFlowSynthesizer", progress=False),
     "factorised CTGAN": _ours("FactorisedCTGANSynthesizer", progress=False),
@@ -263,6 +264,11 @@ CONFIGURATIONS: dict[str, list[dict[str, Any]]] = {
 NAMES = [*CONTROLS, *COMPETITORS, *OURS, *PAPER]
 
 
-def build(name: str, arguments: dict[str, Any] | None = None) -> Any:
-    """Return a synthesizer that is not fitted; ``arguments`` are those that tuning chose."""
-    return ({**CONTROLS, **OURS, **PAPER} | COMPETITORS)[name](**(arguments or {}))
+def build(name: str, arguments: dict[str, Any] | None = None, *, public_encoder: Path | None = None) -> Any:
+    """Return a synthesizer that is not fitted; ``arguments`` are those that tuning chose.
+
+    Ours are given what is publicly known of the encoder, as the bundle does.
+    """
+    if name in OURS:
+        return OURS[name](public_encoder=public_encoder)
+    return {**CONTROLS, **PAPER, **COMPETITORS}[name](**(arguments or {}))

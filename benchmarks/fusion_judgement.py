@@ -249,7 +249,12 @@ def _utility(
     if not outcomes:
         return {}
     a, b, c = sides.probe_sides(outcomes, [side.features for side in sides.cohorts])
-    arms = {"real": TrainingArm((a,)), "synthetic": TrainingArm((c,)), "both": TrainingArm((a, c))}
+    arms = {
+        "real": TrainingArm((a,)),
+        "synthetic": TrainingArm((c,)),
+        "both": TrainingArm((a, c), supplemented=True),
+        "one by one": TrainingArm((a, c)),
+    }
     columns = [outcome.target.column for outcome in outcomes]
     share = np.array([1 / columns.count(column) for column in columns]) / len(set(columns))
 

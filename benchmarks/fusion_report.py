@@ -155,11 +155,13 @@ PAIRING: dict[str, Callable[[list], Figure | str]] = {
     "findings": lambda cells: over_splits(cells, gain(WAYS, ["linear"], "Finding_Labels")),
     "utility ratio": lambda cells: over_splits(cells, utility("synthetic", "real")),
     "real + synthetic minus real": lambda cells: _signed(over_splits(cells, utility("both"))),
+    "the same, a record weighs as a patient": lambda cells: _signed(over_splits(cells, utility("one by one"))),
 }
 PRIVACY: dict[str, Callable[[list], Figure | str]] = {
     "column shapes": lambda cells: _beside_floor(cells, "table", "column_shape"),
     "pair trends": lambda cells: _beside_floor(cells, "table", "pair_trend"),
     **{f"membership, {view}": partial(over_splits, values=entry("privacy", f"membership {view}")) for view in VIEWS},
+    "membership, encoder and records": partial(over_splits, values=entry("privacy", "membership encoder")),
     "exact rows": lambda cells: _beside_floor(cells, "privacy", "exact rows"),
     "rows of one patient": lambda cells: _beside_floor(cells, "privacy", "exact rows, rows of one patient alone"),
     "copies": lambda cells: _beside_floor(cells, "privacy", "copies"),
@@ -216,6 +218,7 @@ def _elsewhere(results: dict[str, Any], cohort: str) -> list[str]:
     columns = {
         "fits": _count,
         **{f"membership, {view}": attack(view) for view in VIEWS},
+        "membership, encoder and records": PRIVACY["membership, encoder and records"],
         **{name: PRIVACY[name] for name in ("exact rows", "rows of one patient", "copies", "column shapes")},
     }
     title = f"{cohort}, alphaGAN decoder: privacy where the encoder saw no image of the source"
@@ -291,9 +294,13 @@ _EXPLAINED = [
     "Pairing is (matched - shuffled) / (real - shuffled), gains summed over columns, labels and splits before "
     "dividing: 0 is no link, 1 that of real patients, above 1 an exaggerated one or copies. View, sex and findings "
     "take both directions together. The utility ratio divides AUROC gains over .5 (image to the three targets, each "
-    "counted once). Membership is the AUROC of the attack that was strongest on other patients; membership, exact rows "
-    "and copies are measured on 1,000 of the records. In brackets behind a share: the same of held-out patients. NIH "
-    "images are of the source on which the encoder was trained, hence the two other cohorts.",
+    "counted once). Real + synthetic: all records together weigh as much as the patients do, as in `evaluate`; beside "
+    "it what they bring where each record weighs as a patient, five to one. Membership is the AUROC of the attack that "
+    "was strongest on other patients; membership, exact rows and copies are measured on 1,000 of the records; `encoder "
+    "and records` is the attack of `benchmarks/encoder_attack.py` on all, by somebody who also has the encoder. In "
+    "brackets behind a share: the same of held-out patients. NIH images are of the source on which the encoder was "
+    "trained, hence the two other cohorts. Ours learn latents along public axes where the encoder has them, as the "
+    "bundle does.",
     "`resampled patients` draws training records again and must be caught; `independent columns` is the floor. "
     "Splits are stratified by the targets, and so are the draws of synthetic records, as many as are held out, behind "
     "column shapes and pair trends: plain draws would fall short of the held-out patients as patients drawn at random "

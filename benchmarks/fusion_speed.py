@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fusion_cohorts import shipped_codec
+from fusion_cohorts import public_encoder, shipped_codec
 from results_file import keep_results, write_section
 
 from monai_hybridsynth.data import read_cohort, write_phantom_cohort
@@ -36,10 +36,11 @@ from monai_hybridsynth.fusion import (
 from monai_hybridsynth.transforms import load_images
 from monai_hybridsynth.workflows import join_latents
 
+PUBLIC = public_encoder("phantom")
 SYNTHESIZERS: dict[str, Callable[[], Any]] = {
-    "Gaussian": ConditionalGaussianSynthesizer,
-    "flow": partial(JointFlowSynthesizer, progress=False),
-    "CTGAN tuned": partial(CTGANSynthesizer, preset="tuned", progress=False),
+    "Gaussian": partial(ConditionalGaussianSynthesizer, public_encoder=PUBLIC),
+    "flow": partial(JointFlowSynthesizer, progress=False, public_encoder=PUBLIC),
+    "CTGAN tuned": partial(CTGANSynthesizer, preset="tuned", progress=False, public_encoder=PUBLIC),
     "CTGAN paper": partial(CTGANSynthesizer, preset="paper", progress=False),
 }
 ROWS, BLOCK = 643, 256

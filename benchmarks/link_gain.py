@@ -21,6 +21,7 @@ from fusion_cohorts import (
     judged_figures,
     membership_figures,
     prepared_split,
+    public_encoder,
     shipped_codec,
     split_of_folder,
 )
@@ -32,7 +33,7 @@ from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer
 from monai_hybridsynth.workflows import prepare_cohort
 
 # Gain of the means, and spread of everything.
-SETTINGS = ((1.0, 1.0), (1.1, 1.0), (1.0, 1.1), (1.0, 1.2), (1.1, 1.2), (1.0, 1.3))
+SETTINGS = ((1.0, 1.0), (1.0, 1.2), (1.1, 1.2), (1.2, 1.0), (1.2, 1.1), (1.2, 1.2), (1.2, 1.3), (1.3, 1.2))
 INNER_SPLITS = 3
 VOLUME, LOOKED_AT = 5, 1000
 COLUMNS = ("forward linear", "forward kernel", "reverse linear", "reverse kernel", "membership record")
@@ -64,7 +65,8 @@ def main() -> None:
             key = _key(gain, spread, seed)
             if key in cells:
                 continue
-            fitted = ConditionalGaussianSynthesizer(link_gain=gain, image_spread=spread)
+            known = public_encoder(options.cohort)
+            fitted = ConditionalGaussianSynthesizer(link_gain=gain, image_spread=spread, public_encoder=known)
             fitted.fit(table, split.train.cohort.schema, seed=seed)
             made = split.sample(fitted, codec, VOLUME * len(table), seed=seed + 1)
             sides = (split.train, split.holdout, made)

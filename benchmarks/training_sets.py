@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusion_cohorts import Split, read_split, resampled_patients, shipped_codec
+from fusion_cohorts import Split, public_encoder, read_split, resampled_patients, shipped_codec
 from fusion_competitors import build
 from results_file import keep_results, write_section
 
@@ -46,7 +46,7 @@ def measure(split: Split, name: str, *, seed: int) -> dict[str, Any]:
     """Return the predictions of every predictor and arm for the held-out patients of one cell."""
     codec = shipped_codec(COHORT)
     table = split.table(codec)
-    synthesizer = build(name).fit(table, split.train.cohort.schema, seed=seed)
+    synthesizer = build(name, public_encoder=public_encoder(COHORT)).fit(table, split.train.cohort.schema, seed=seed)
     made = split.sample(synthesizer, codec, VOLUME * len(table), seed=seed + 1)
     sides = utility_sides(split.train, split.holdout, made, seed=seed)
     outcomes = [outcome for outcome in sides.outcomes if outcome.target.is_binary]
@@ -82,7 +82,7 @@ def _ridge(sides: list[ProbeSide], seed: int) -> dict[str, np.ndarray]:
     arms = {
         "real": TrainingArm((train,)),
         "synthetic": TrainingArm((made,)),
-        "both": TrainingArm((train, made)),
+        "both": TrainingArm((train, made), supplemented=True),
         "finetuned": TrainingArm((train,), (made,)),
     }
     found = arm_scores(arms, holdout, dict.fromkeys(arms, {}), num_replicates=0, seed=seed)[1]

@@ -11,7 +11,13 @@ from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, ScoreTable
 from monai_hybridsynth.evaluation.ridge_probe import patient_folds
 from monai_hybridsynth.evaluation.utility_records import REAL, ArmKey, UtilityOutcome, UtilityWriter
-from monai_hybridsynth.metrics import bootstrap_weights, weighted_auroc, weighted_average_precision, weighted_r2
+from monai_hybridsynth.metrics import (
+    bootstrap_weights,
+    supplement_weight,
+    weighted_auroc,
+    weighted_average_precision,
+    weighted_r2,
+)
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
@@ -24,7 +30,9 @@ FOLDS = 2
 NUM_BINS = 32
 
 
-def _grown(side: ProbeSide, values: np.ndarray, rows: np.ndarray, *, seed: int) -> HistGradientBoostingRegressor:
+def _grown(
+    side: ProbeSide, values: np.ndarray, rows: np.ndarray, *, seed: int, weights: np.ndarray | None = None
+) -> HistGradientBoostingRegressor:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     # Least squares for 0 / 1 outcomes too, as the ridge probes do: then a second model can be grown on what the first
@@ -38,7 +46,8 @@ def _grown(side: ProbeSide, values: np.ndarray, rows: np.ndarray, *, seed: int) 
         early_stopping=False,
         random_state=seed,
     )
-    return trees.fit(side.features[rows], values[rows], sample_weight=side.weights[rows])
+    weights = side.weights if weights is None else weights
+    return trees.fit(side.features[rows], values[rows], sample_weight=weights[rows])
 
 
 def _fine_tuned(
@@ -86,12 +95,15 @@ def boosted_arm_predictions(
     )
     sides = {"real": train, "synthetic": synthetic, "both": train.joined(synthetic)}
     known = {arm: ~np.isnan(side.targets[:, 0]) for arm, side in sides.items()}
+    patients, records = train.weights, synthetic.weights
+    supplemented = np.concatenate([patients, supplement_weight(patients.sum(), records.sum()) * records])
     predicted = {}
     for arm, side in sides.items():
         if not known[arm].any():
             predicted[arm] = np.zeros(len(test.features))
             continue
-        model = _grown(side, side.targets[:, 0], known[arm], seed=seed)
+        weights = supplemented if arm == "both" else None
+        model = _grown(side, side.targets[:, 0], known[arm], seed=seed, weights=weights)
         predicted[arm] = model.predict(test.features)
         if arm == "synthetic":
             predicted["finetuned"] = _fine_tuned(train, synthetic, test, model, seed=seed)
@@ -142,7 +154,8 @@ def boosted_records(
     estimator = (
         f"boosted trees ({ROUNDS} rounds of least squares) on image and clinical columns, tested on holdout patients; "
         f"bootstrap of the test patients, {num_replicates} samples, trees not grown again, so that luck with the "
-        "training records is not in the interval; fine-tuned: further trees on what the synthetic model leaves over"
+        "training records is not in the interval; both: all records together weigh as much as the patients; "
+        "fine-tuned: further trees on what the synthetic model leaves over"
     )
     dimensions: dict[str, str | float] = {"predictor": "boosted", "input": "both"}
     return UtilityWriter(

@@ -41,6 +41,7 @@ from monai_hybridsynth.metrics import (
     bootstrap_estimate,
     bootstrap_weights,
     map_agreement,
+    supplement_weight,
     weighted_auroc,
     weighted_average_precision,
     weighted_r2,
@@ -67,11 +68,13 @@ class _Material:
     targets: np.ndarray
     groups: np.ndarray
 
-    def joined(self, other: _Material) -> _Material:
+    def supplemented(self, made: _Material) -> _Material:
+        """Return both, real rows as often as it takes to be as many as synthetic ones (see `supplement_weight`)."""
+        times = max(1, round(1 / supplement_weight(len(self.images), len(made.images))))
         return _Material(
-            torch.cat([self.images, other.images]),
-            np.concatenate([self.targets, other.targets]),
-            np.concatenate([self.groups, other.groups]),
+            torch.cat([*[self.images] * times, made.images]),
+            np.concatenate([*[self.targets] * times, made.targets]),
+            np.concatenate([*[self.groups] * times, made.groups]),
         )
 
 
@@ -158,7 +161,7 @@ def estimated_seconds(training: _Material, made: _Material, unseen: _Material, *
             network(batch).pow(2).mean().backward()
             optimizer.step()
         step = (time.perf_counter() - started) / num_steps / len(batch)
-    arms = [training, made, training.joined(made), training, unseen]
+    arms = [training, made, training.supplemented(made), training, unseen]
     return NUM_SEEDS * step * sum(len(arm.images) * _epochs(training, arm) for arm in arms)
 
 
@@ -201,7 +204,7 @@ def _networks(training: _Material, made: _Material, binary: np.ndarray, *, seed:
     def trained(material: _Material, start: Mapping[str, np.ndarray] | None = None) -> SupervisedFeatures:
         return _trained(material, binary, _epochs(training, material), seed=seed, start=start)
 
-    synthetic, both = trained(made), training.joined(made)
+    synthetic, both = trained(made), training.supplemented(made)
     return {
         "real": _scaled(trained(training).network, training.targets, binary),
         "synthetic": _scaled(synthetic.network, made.targets, binary),
@@ -236,8 +239,8 @@ def _score_records(sides: UtilitySides, networks: list[dict[str, _Trained]], *, 
     estimator = (
         f"small DenseNet trained in place on each arm, all targets at once, stopped early on a fifth of the arm's own "
         f"patients; mean of {len(networks)} seeds; bootstrap of the holdout patients, {NUM_REPLICATES} samples, "
-        "networks not trained again, so that luck with the training records is not in the interval; fine-tuned: "
-        "training on real records begins with the weights of the synthetic arm"
+        "networks not trained again, so that luck with the training records is not in the interval; both: patients are "
+        "shown as often as records; fine-tuned: training on real records begins with the weights of the synthetic arm"
     )
     writer = UtilityWriter(sides.cohort, NETWORK, sides.outcomes, holdout.num_groups, estimator, contraction=1.0)
     return writer.records(tables, together=True)

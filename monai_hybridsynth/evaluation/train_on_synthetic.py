@@ -46,10 +46,11 @@ VOLUMES = (1.0, 2.0, 5.0)
 IMAGE = {"predictor": "linear", "input": "image"}
 MOST_BOOSTED_LABELS = 2
 BOOSTED_REPLICATES = 1000
-FINE_TUNED = (
-    "; fine-tuned: the head trained on synthetic records is what the fit on real records shrinks towards, as strongly "
-    "as cross-validation over the training patients asks for, whom the generator has seen: where a cohort carries them "
-    "the head moves away from it too little, and this arm is scored below what it could reach"
+ARMS_EXPLAINED = (
+    "; both: all records together weigh as much as the training patients; fine-tuned: the head trained on synthetic "
+    "records is what the fit on real records shrinks towards, as strongly as cross-validation over the training "
+    "patients asks for, whom the generator has seen: where a cohort carries them the head moves away from it too "
+    "little, and this arm is scored below what it could reach"
 )
 
 
@@ -268,7 +269,7 @@ class _ProbeStudy:
         estimator = (
             f"{'ridge' if predictor == 'linear' else 'kernel ridge'} probes on {INPUT_WORDS[given]}, tested on holdout "
             f"patients; patient-level bootstrap with refits, {self.num_replicates} replicates, paired between arms"
-            + FINE_TUNED
+            + ARMS_EXPLAINED
         )
         dimensions: dict[str, str | float] = {"predictor": predictor, "input": given}
         return UtilityWriter(self.sides.cohort, dimensions, outcomes, self.sides.cohorts[1].num_groups, estimator)
@@ -280,7 +281,7 @@ def _arms(train: ProbeSide, volumes: Mapping[float, ProbeSide], *, calibrated: b
     for position, (volume, synthetic) in enumerate(volumes.items()):
         linked = calibrated and position == 0
         arms["synthetic", volume] = TrainingArm((synthetic,), calibrated=linked)
-        arms["both", volume] = TrainingArm((train, synthetic), calibrated=linked)
+        arms["both", volume] = TrainingArm((train, synthetic), calibrated=linked, supplemented=True)
         arms["finetuned", volume] = TrainingArm((train,), (synthetic,), calibrated=linked)
     return arms
 

@@ -16,7 +16,7 @@ from monai_hybridsynth.evaluation.ridge_probe import (
     choose_penalties,
     patient_folds,
 )
-from monai_hybridsynth.metrics import REFIT_CONTRACTION, LogisticLink, bootstrap_weights
+from monai_hybridsynth.metrics import REFIT_CONTRACTION, LogisticLink, bootstrap_weights, supplement_weight
 
 __all__ = ["ArmPrediction", "ArmScorer", "TrainingArm", "arm_scores"]
 
@@ -31,6 +31,8 @@ class TrainingArm:
 
     Attributes:
         cohorts: it is fitted on all their rows together, one weight per patient or synthetic record.
+        supplemented: whether the cohorts behind the first are synthetic and weigh together no more than the first does
+            (`supplement_weight`).
         start: cohorts that it is fitted on before; the fit on ``cohorts`` is then shrunk towards that predictor
             instead of towards zero, as strongly as cross-validation over the patients of ``cohorts`` asks for.
         calibrated: whether its predictions come with a link to probabilities, refitted on every sample.
@@ -39,6 +41,7 @@ class TrainingArm:
     cohorts: tuple[ProbeSide, ...]
     start: tuple[ProbeSide, ...] = ()
     calibrated: bool = False
+    supplemented: bool = False
 
     @property
     def sides(self) -> tuple[ProbeSide, ...]:
@@ -78,7 +81,11 @@ class _ArmFit:
         self.arm = arm
         self.start: RidgeRefit | None = None
         self.training = _joined(arm.cohorts)
-        base = self.training.weights
+        self.factors = [1.0] * len(arm.cohorts)
+        if arm.supplemented:
+            patients, records = (float(_joined(part).weights.sum()) for part in (arm.cohorts[:1], arm.cohorts[1:]))
+            self.factors[1:] = [supplement_weight(patients, records)] * (len(arm.cohorts) - 1)
+        base = self._weights(lambda side: side.weights)
         targets = self.training.targets
         grid: tuple[float, ...] = PENALTIES
         if arm.start:
@@ -93,9 +100,14 @@ class _ArmFit:
         self.refit = RidgeRefit(self.training.features, self.training.targets, penalties)
         self.folds = patient_folds(self.training.groups, NUM_FOLDS, seed=seed + 5)
 
+    def _weights(self, weights: Weights) -> np.ndarray:
+        """Return the weights of all rows that the arm is fitted on."""
+        parts = zip(self.arm.cohorts, self.factors, strict=True)
+        return np.concatenate([factor * weights(side) for side, factor in parts])
+
     def predict(self, features: np.ndarray, weights: Weights) -> ArmPrediction:
         """Fit under ``weights(side)`` of every cohort and predict; the link is fitted on out-of-fold scores."""
-        drawn = np.concatenate([weights(side) for side in self.arm.cohorts])
+        drawn = self._weights(weights)
         start: RidgeProbe | None = None
         if self.start is not None:
             start = self.start(np.concatenate([weights(side) for side in self.arm.start]))

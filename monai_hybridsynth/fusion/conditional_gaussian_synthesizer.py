@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from monai_hybridsynth.fusion.gaussian_copula import GaussianCopula, fit_copula
 from monai_hybridsynth.fusion.image_given_row import ImageGivenRow
 from monai_hybridsynth.fusion.image_variation import ImageVariation
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
-from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions, slope_prior
+from monai_hybridsynth.fusion.public_directions import public_axes, slope_prior
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.score_regression import expected_values
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -131,7 +130,9 @@ class ConditionalGaussianSynthesizer:
         if latents.shape[1]:
             # As the whitening itself does: an extreme latent would reach every score that it is part of.
             latents = clip_outliers(latents, weights)
-            axes = self._public_axes(latents, weights=weights, patients=patients, seed=seed)
+            axes = public_axes(self.public_encoder, latents, weights=weights, patients=patients, seed=seed)
+            if self._gain_by_axes:
+                self.link_gain = 1.0 if axes is None else PUBLIC_LINK_GAIN
             self.whitening_ = LatentWhitening(
                 self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
             ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
@@ -240,25 +241,6 @@ class ConditionalGaussianSynthesizer:
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
         }
-
-    def _public_axes(
-        self, latents: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
-    ) -> np.ndarray | None:
-        """Return the axes of the encoder's public images if there are any that these images vary along."""
-        axes = None
-        if self.public_encoder is not None:
-            axes = read_directions(self.public_encoder, latents.shape[1], kind="axes")
-            if not public_axes_hold(latents, axes, weights=weights, patients=patients, seed=seed):
-                warnings.warn(
-                    "the encoder's public images vary unlike these, so that latents are learned along the principal "
-                    "components of these patients: whoever has the encoder and the records can tell them from others. "
-                    "An encoder trained on images like these does not have this cost.",
-                    stacklevel=4,
-                )
-                axes = None
-        if self._gain_by_axes:
-            self.link_gain = 1.0 if axes is None else PUBLIC_LINK_GAIN
-        return axes
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""

@@ -16,7 +16,8 @@ import torch
 from monai_hybridsynth.fusion.condition_target import ConditionTarget
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, choose_candidates
 from monai_hybridsynth.fusion.ctgan_training import build_generator, fit_modes, train_generator
-from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
+from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
+from monai_hybridsynth.fusion.public_directions import public_axes
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
 from monai_hybridsynth.fusion.table_layout import TableLayout
@@ -101,6 +102,8 @@ class CTGANSynthesizer:
         latent_width: standard deviations that reach the end of the tanh of a score with a single mode.
         average_decay: of an average over the generator's training steps; 0 takes the last step's weights.
         minimum_patients: patients that must share a category, and that each end of a range stands for.
+        public_encoder: as in `ConditionalGaussianSynthesizer`: scores are learned along the axes of public images; no
+            matter without scores.
         progress: whether to show a progress bar.
         enable_gpu: whether to train on a GPU when there is one; results then depend on the machine.
 
@@ -133,6 +136,7 @@ class CTGANSynthesizer:
         latent_width: float | None = None,
         average_decay: float | None = None,
         minimum_patients: int = 5,
+        public_encoder: str | Path | None = None,
         progress: bool = True,
         enable_gpu: bool = False,
     ) -> None:
@@ -144,6 +148,7 @@ class CTGANSynthesizer:
         self.progress = progress
         self.enable_gpu = enable_gpu
         self.options = {name: value if given[name] is None else given[name] for name, value in PRESETS[preset].items()}
+        self.public_encoder = public_encoder if self.options["latent_components"] else None
         batch, pac_size = self.options["batch_size"], self.options["pac"]
         if batch % pac_size or batch % 2:
             raise ValueError(
@@ -172,7 +177,9 @@ class CTGANSynthesizer:
             self.whitening_ = LatentWhitening(
                 self.options["latent_components"], directions=self.options["latent_directions"]
             )
-            self.whitening_.fit(latents, vectors, weights=weights, patients=patients, seed=seed)
+            known: dict[str, Any] = {"weights": weights, "patients": patients, "seed": seed}
+            axes = public_axes(self.public_encoder, clip_outliers(latents, weights), **known)
+            self.whitening_.fit(latents, vectors, **known, axes=axes)
             latents = self.whitening_.transform(latents)
             latent_names = [f"score:{number:03d}" for number in range(latents.shape[1])]
         for number, name in enumerate(latent_names):

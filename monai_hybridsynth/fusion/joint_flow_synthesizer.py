@@ -12,7 +12,8 @@ import torch
 
 from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
 from monai_hybridsynth.fusion.joint_flow_training import FlowCourse, train_record_flow
-from monai_hybridsynth.fusion.latent_whitening import LatentWhitening
+from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
+from monai_hybridsynth.fusion.public_directions import public_axes
 from monai_hybridsynth.fusion.record_vectors import RecordVectors
 from monai_hybridsynth.fusion.rule_keeping import draw_records
 from monai_hybridsynth.fusion.synthesizer import arrays_below, read_artifact, require_fitted, write_artifact
@@ -46,6 +47,7 @@ class JointFlowSynthesizer:
         largest_membership: AUROC of a membership attack by loss above which weights are not taken.
         num_steps: steps of sampling, two network evaluations each.
         minimum_patients: patients that must share a category, and that each end of a range stands for.
+        public_encoder: as in `ConditionalGaussianSynthesizer`: latents are learned along the axes of public images.
         progress: whether to show a progress bar.
 
     Source:
@@ -73,10 +75,12 @@ class JointFlowSynthesizer:
         largest_membership: float = 0.6,
         num_steps: int = 10,
         minimum_patients: int = 5,
+        public_encoder: str | Path | None = None,
         progress: bool = True,
     ) -> None:
-        given = locals()
-        self.options = {name: value for name, value in given.items() if name not in ("self", "progress")}
+        given, left_out = locals(), ("self", "public_encoder", "progress")
+        self.options = {name: value for name, value in given.items() if name not in left_out}
+        self.public_encoder = public_encoder
         self.progress = progress
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> JointFlowSynthesizer:
@@ -89,9 +93,9 @@ class JointFlowSynthesizer:
         weights = patient_weights(patients)
         whitening = None
         if layout.latent_names:
-            whitening = LatentWhitening(components).fit(
-                latents, layout.encoder.transform(table), weights=weights, patients=patients, seed=seed
-            )
+            known: dict[str, Any] = {"weights": weights, "patients": patients, "seed": seed}
+            axes = public_axes(self.public_encoder, clip_outliers(latents, weights), **known)
+            whitening = LatentWhitening(components).fit(latents, layout.encoder.transform(table), **known, axes=axes)
         self.vectors_ = RecordVectors(layout, whitening)
         if not self.vectors_.size:
             raise ValueError("no column of the table varies; there is nothing to learn.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from monai_hybridsynth.transforms.published_statistics import patient_folds
 
-__all__ = ["public_axes_hold", "read_directions", "slope_prior"]
+__all__ = ["public_axes", "public_axes_hold", "read_directions", "slope_prior"]
 
 FOLDS = 5
 RIDGE = 1e-3
@@ -69,6 +70,34 @@ def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
     if changes.shape != (num_latents,):
         raise ValueError(f"{path} holds no changes of {num_latents} directions; have it written anew by this version.")
     return directions.T * changes.astype(float) ** PIXEL_POWER
+
+
+def public_axes(
+    path: str | Path | None, latents: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
+) -> np.ndarray | None:
+    """Return the axes of the encoder's public images, one a row, if there are any that these images vary along.
+
+    Where they vary otherwise it warns.
+
+    Args:
+        path: as `read_directions` takes it; None for no axes.
+        latents: without outliers (`clip_outliers`), shape ``(rows, latents)``.
+        weights: one per row, so that every patient counts once.
+        patients: one identifier per row.
+        seed: of the folds.
+    """
+    if path is None:
+        return None
+    axes = read_directions(path, latents.shape[1], kind="axes")
+    if public_axes_hold(latents, axes, weights=weights, patients=patients, seed=seed):
+        return axes
+    warnings.warn(
+        "the encoder's public images vary unlike these, so that latents are learned along the principal components of "
+        "these patients: whoever has the encoder and the records can tell them from others. An encoder trained on "
+        "images like these does not have this cost.",
+        stacklevel=4,
+    )
+    return None
 
 
 def public_axes_hold(

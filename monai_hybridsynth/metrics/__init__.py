@@ -57,7 +57,12 @@ from monai_hybridsynth.metrics.precision_recall import neighbour_radii, precisio
 from monai_hybridsynth.metrics.ranking import weighted_auroc, weighted_average_precision, weighted_order_score
 from monai_hybridsynth.metrics.retrieval import hit_chances, permutation_p_value
 from monai_hybridsynth.metrics.spectrum import high_band_share, radial_power_spectrum
-from monai_hybridsynth.metrics.utility import utility_ratio, utility_ratio_estimate, weighted_r2
+from monai_hybridsynth.metrics.utility import (
+    supplement_weight,
+    utility_ratio,
+    utility_ratio_estimate,
+    weighted_r2,
+)
 
 __all__ = [
     "REFIT_CONTRACTION",
@@ -120,6 +125,7 @@ __all__ = [
     "share_estimate",
     "squared_calibration_error",
     "strongest_attack",
+    "supplement_weight",
     "total_variation_complement",
     "utility_ratio",
     "utility_ratio_estimate",

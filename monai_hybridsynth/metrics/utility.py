@@ -6,7 +6,21 @@ import numpy as np
 
 from monai_hybridsynth.metrics.estimate import Estimate, interval
 
-__all__ = ["utility_ratio", "utility_ratio_estimate", "weighted_r2"]
+__all__ = ["supplement_weight", "utility_ratio", "utility_ratio_estimate", "weighted_r2"]
+
+
+def supplement_weight(patients: float, records: float) -> float:
+    """Return what a synthetic record weighs beside a patient where a predictor learns from both.
+
+    However many records a generator draws, they hold no more than the patients it learned from: all records together
+    weigh as much as these, and one never more than a patient. Where each weighed as a patient, five records per patient
+    would outvote them, and penalties would be chosen for records. Measured in ``benchmarks/RESULTS.md``.
+
+    Example:
+        >>> supplement_weight(480, 2400)
+        0.2
+    """
+    return min(1.0, patients / records) if records > 0 else 1.0
 
 
 def utility_ratio(synthetic: np.ndarray | float, real: np.ndarray | float, *, chance: float = 0.5) -> np.ndarray:

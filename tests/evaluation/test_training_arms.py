@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from monai_hybridsynth.evaluation.probe_scores import ProbeSide, score_columns, transfer_scores
-from monai_hybridsynth.evaluation.ridge_probe import Moments, RidgeProbe
+from monai_hybridsynth.evaluation.ridge_probe import PENALTIES, Moments, RidgeProbe
 from monai_hybridsynth.evaluation.training_arms import TrainingArm, arm_scores
 from monai_hybridsynth.metrics import (
     REFIT_CONTRACTION,
@@ -67,6 +67,24 @@ def test_arms_agree_with_the_transfer_scores_of_correspondence():
     for arm in ("real", "synthetic"):
         assert tables[arm]["auroc"].point == pytest.approx(known[arm]["auroc"].point)
         assert tables[arm]["auroc"].replicates == pytest.approx(known[arm]["auroc"].replicates)
+
+
+def test_records_that_supplement_patients_weigh_as_much_as_these_together():
+    train, test, synthetic = population(60, 1), population(80, 2), population(240, 3)
+    arms = {
+        "both": TrainingArm((train, synthetic), supplemented=True),
+        "one by one": TrainingArm((train, synthetic)),
+        "few": TrainingArm((train, population(20, 4)), supplemented=True),
+        "few, one by one": TrainingArm((train, population(20, 4))),
+    }
+    _, found = arm_scores(arms, test, dict.fromkeys(arms, {}), num_replicates=0, seed=0)
+    parts = [(side.features, side.targets) for side in (train, synthetic)]
+    features, targets = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+    weights = np.repeat([1.0, 0.25], [60, 240])
+    fits = [Moments.of(features, targets, weights).solve(np.array([penalty])) for penalty in PENALTIES]
+    assert any(found["both"].scores == pytest.approx(fit.predict(test.features)) for fit in fits)
+    assert found["both"].scores != pytest.approx(found["one by one"].scores)
+    assert found["few"].scores == pytest.approx(found["few, one by one"].scores)
 
 
 def test_fine_tuning_takes_from_both_and_ignores_a_useless_start():

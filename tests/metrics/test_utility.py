@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from monai_hybridsynth.metrics import utility_ratio, utility_ratio_estimate, weighted_r2
+from monai_hybridsynth.metrics import supplement_weight, utility_ratio, utility_ratio_estimate, weighted_r2
 
 
 def test_the_published_pair_of_areas():
@@ -34,3 +34,10 @@ def test_explained_variance_agrees_with_scikit_learn():
     assert weighted_r2(predictions, values, weights).tolist() == pytest.approx(expected)
     assert float(weighted_r2(np.full(30, values.mean()), values)) == pytest.approx(0)
     assert np.isnan(weighted_r2(np.zeros(3), np.ones(3)))
+
+
+def test_records_weigh_no_more_than_the_patients_together():
+    for patients, records in ((480, 2400), (40, 40), (40, 10)):
+        weight = supplement_weight(patients, records)
+        assert weight * records == pytest.approx(min(patients, records))
+    assert supplement_weight(10, 0) == 1
