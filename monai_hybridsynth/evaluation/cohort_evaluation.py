@@ -228,13 +228,20 @@ def _embed(
 
     def work() -> dict[str, np.ndarray]:
         side = embed_cohort(
-            cohort, judges.judge, name=content["name"], role=role, spatial_size=spatial_size, spaces=judges.spaces
+            cohort,
+            judges.judge,
+            name=content["name"],
+            role=role,
+            spatial_size=spatial_size,
+            spaces=judges.spaces,
+            codes=judges.codes,
         )
-        return {"features": side.features, "pixels": side.pixels, **side.spaces}
+        return {"features": side.features, "pixels": side.pixels, "codes": side.codes, **side.spaces}
 
     arrays = finished.arrays_once("embed", content, work)
-    features, pixels = arrays.pop("features"), arrays.pop("pixels")
-    return JudgedCohort(content["name"], role, cohort, features, row_groups(cohort, role), manifest, pixels, arrays)
+    features, pixels, codes = (arrays.pop(name) for name in ("features", "pixels", "codes"))
+    groups = row_groups(cohort, role)
+    return JudgedCohort(content["name"], role, cohort, features, groups, manifest, pixels, arrays, codes)
 
 
 def _digest(embedding: Features) -> str:
