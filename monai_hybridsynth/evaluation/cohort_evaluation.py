@@ -77,7 +77,8 @@ def evaluate_cohorts(
             trained on the real labels), a TorchScript or torch.export file, ``"xrv:<weights>"``, any callable from
             images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images'
             pixels.
-        encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own.
+        encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own, and the
+            membership attacks of whoever has it.
         thresholds: the house's file of limits of the traffic lights; see :class:`.thresholds.Thresholds`.
         seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
