@@ -37,6 +37,7 @@ from monai_hybridsynth.metrics import (
     REFIT_CONTRACTION,
     agreement_ratio,
     interval,
+    moment_ratio_score,
     weighted_auroc,
     weighted_order_score,
 )
@@ -106,18 +107,10 @@ def encoder_attack(members: np.ndarray, others: np.ndarray, released: np.ndarray
     the moments of the released images ``(records, size)`` than for one with those of all patients, members and others
     alike.
     """
-    known = np.concatenate([members, others])
-    score = _squared_distance(known, known) - _squared_distance(known, released)
+    score = moment_ratio_score(np.concatenate([members, others]), released)
     truth = np.repeat([1.0, 0.0], [len(members), len(others)])
     weights = np.concatenate([split.train.weights, split.holdout.weights])
     return float(weighted_auroc(score, truth, weights[None])[0])
-
-
-def _squared_distance(rows: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """Return the squared distance of Mahalanobis of rows to a sample's mean; few rows span no full covariance."""
-    apart, covariance = rows - sample.mean(axis=0), np.cov(sample, rowvar=False)
-    covariance += 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return (apart * np.linalg.solve(covariance, apart.T).T).sum(axis=1)
 
 
 def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: int) -> dict[str, float]:

@@ -69,7 +69,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "or xrv:<weights>; by default components of the real training images' pixels",
     )
     evaluate.add_argument(
-        "--encoder", metavar="FOLDER", help="an alphaGAN bundle: adds the generator's own encoder as a space"
+        "--encoder",
+        metavar="FOLDER",
+        help="an alphaGAN bundle: adds the generator's own encoder as a space, and the attack of whoever has it",
     )
     evaluate.add_argument(
         "--thresholds",

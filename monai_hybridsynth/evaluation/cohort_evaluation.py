@@ -77,7 +77,8 @@ def evaluate_cohorts(
             trained on the real labels), a TorchScript or torch.export file, ``"xrv:<weights>"``, any callable from
             images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``, or None for components of the real training images'
             pixels.
-        encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own.
+        encoder: bundle or models folder of an alphaGAN; its encoder gives a further space, labelled as its own, and the
+            membership attacks of whoever has it.
         thresholds: the house's file of limits of the traffic lights; see :class:`.thresholds.Thresholds`.
         seed: seed of every fold, shuffle and bootstrap sample; one seed gives the same values.
         spatial_size: edge in pixels at which images are judged.
@@ -228,13 +229,20 @@ def _embed(
 
     def work() -> dict[str, np.ndarray]:
         side = embed_cohort(
-            cohort, judges.judge, name=content["name"], role=role, spatial_size=spatial_size, spaces=judges.spaces
+            cohort,
+            judges.judge,
+            name=content["name"],
+            role=role,
+            spatial_size=spatial_size,
+            spaces=judges.spaces,
+            codes=judges.codes,
         )
-        return {"features": side.features, "pixels": side.pixels, **side.spaces}
+        return {"features": side.features, "pixels": side.pixels, "codes": side.codes, **side.spaces}
 
     arrays = finished.arrays_once("embed", content, work)
-    features, pixels = arrays.pop("features"), arrays.pop("pixels")
-    return JudgedCohort(content["name"], role, cohort, features, row_groups(cohort, role), manifest, pixels, arrays)
+    features, pixels, codes = (arrays.pop(name) for name in ("features", "pixels", "codes"))
+    groups = row_groups(cohort, role)
+    return JudgedCohort(content["name"], role, cohort, features, groups, manifest, pixels, arrays, codes)
 
 
 def _digest(embedding: Features) -> str:

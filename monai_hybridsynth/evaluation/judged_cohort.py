@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 IMAGES_AT_ONCE = 256
+CODES = "codes"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class JudgedCohort:
         pixels: the images themselves, uint8 ``(rows, C, S, S)``, 0 for -1 and 255 for 1; empty where none were kept.
         spaces: further embeddings by name, float64 ``(rows, F)``: ``texture`` (untrained convolutions) always,
             ``supervised`` and ``encoder`` where they were asked for.
+        codes: images as the generator's own encoder leaves them, float64 ``(rows, latent_dim)``; empty without one.
+            The space ``encoder`` is made of the training images' components of them; no component is fitted here.
     """
 
     name: str
@@ -52,6 +55,7 @@ class JudgedCohort:
     manifest: dict[str, Any] | None = None
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 0, 0), dtype=np.uint8))
     spaces: Mapping[str, np.ndarray] = field(default_factory=dict)
+    codes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -94,6 +98,7 @@ class JudgedCohort:
             groups=self.groups[rows],
             pixels=self.pixels[rows] if len(self.pixels) else self.pixels,
             spaces={name: space[rows] for name, space in self.spaces.items()},
+            codes=self.codes[rows] if len(self.codes) else self.codes,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -182,6 +187,7 @@ def embed_cohort(
     role: str,
     spatial_size: int,
     spaces: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] | None = None,
+    codes: Callable[[torch.Tensor], torch.Tensor] | None = None,
     manifest: dict[str, Any] | None = None,
     progress: Callable[[int], Any] = lambda done: None,
 ) -> JudgedCohort:
@@ -194,10 +200,11 @@ def embed_cohort(
         role: ``train``, ``holdout`` or ``synthetic``.
         spatial_size: edge of the images that ``features`` takes.
         spaces: further embeddings by name.
+        codes: the generator's own encoder.
         manifest: of a synthetic cohort.
         progress: called with the number of images just embedded.
     """
-    embeddings = {"": features, **(spaces or {})}
+    embeddings = {"": features, **(spaces or {}), **({} if codes is None else {CODES: codes})}
     found: dict[str, list[np.ndarray]] = {space: [] for space in embeddings}
     pixels = []
     for start in range(0, len(cohort), IMAGES_AT_ONCE):
@@ -209,6 +216,5 @@ def embed_cohort(
                 found[space].append(embedding(images).double().numpy())
         progress(len(paths))
     joined = {space: np.concatenate(blocks) for space, blocks in found.items()}
-    return JudgedCohort(
-        name, role, cohort, joined.pop(""), row_groups(cohort, role), manifest, np.concatenate(pixels), joined
-    )
+    seen, groups, coded = joined.pop(""), row_groups(cohort, role), joined.pop(CODES, np.zeros((0, 0)))
+    return JudgedCohort(name, role, cohort, seen, groups, manifest, np.concatenate(pixels), joined, coded)

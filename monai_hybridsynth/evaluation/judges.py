@@ -48,10 +48,12 @@ class Judges:
     Attributes:
         judge: independent of every generator; all figures rest on it unless a dimension ``space`` says otherwise.
         spaces: further embeddings by name: ``texture``, and where asked for ``supervised`` and ``encoder``.
+        codes: what the generator's own encoder itself makes of images, fitted on no patient here; None without one.
     """
 
     judge: Features
     spaces: dict[str, Features]
+    codes: Features | None = None
 
 
 def choose_judges(
@@ -69,7 +71,8 @@ def choose_judges(
     Args:
         features: the user's choice, or a callable from images ``(B, C, S, S)`` in [-1, 1] to ``(B, F)``.
         train: real training cohort.
-        encoder: bundle, models folder or weight file of an alphaGAN, whose encoder becomes the space ``encoder``.
+        encoder: bundle, models folder or weight file of an alphaGAN, whose encoder becomes the space ``encoder`` and
+            arms a membership attack.
         supervised: whether the space ``supervised`` is trained although another judge was chosen.
         notes: from which a training that an interrupted evaluation finished is taken.
         spatial_size: edge of the images in pixels.
@@ -79,17 +82,19 @@ def choose_judges(
         ValueError: if a choice names nothing that can judge; the message says what can.
     """
     spaces: dict[str, Features] = {"texture": RandomConvolutionFeatures(train.schema.image.channels)}
+    codes: Features | None = None
     if encoder is not None:
         network = load_generator_encoder(encoder, in_channels=train.schema.image.channels)
         spaces["encoder"] = network.fit(_training_images(train, MAXIMUM_FITTED_IMAGES, spatial_size=spatial_size)[0])
+        codes = network.network
     if _text(features) == SUPERVISED:
-        return Judges(train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed), spaces)
+        return Judges(train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed), spaces, codes)
     if supervised:
         try:
             spaces[SUPERVISED] = train_supervised(train, notes=notes, spatial_size=spatial_size, seed=seed)
         except ValueError as error:  # nobody asked for it by name: the evaluation is complete without it
             warnings.warn(f"no space {SUPERVISED!r}: {error}", stacklevel=2)
-    return Judges(_judge(features, train, spatial_size=spatial_size), spaces)
+    return Judges(_judge(features, train, spatial_size=spatial_size), spaces, codes)
 
 
 def _text(features: str | Path | Features | None) -> str:

@@ -10,6 +10,8 @@ import pandas as pd
 from monai_hybridsynth.evaluation.findings import Findings
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.membership_views import (
+    ENCODER_ATTACK,
+    ENCODER_ROW_ATTACK,
     VIEWS,
     MembershipView,
     RealPatients,
@@ -35,6 +37,7 @@ __all__ = ["membership_findings", "suspected_patients"]
 STRONGEST, BLIND = "strongest", "blind"
 OUTLIERS = 0.1
 FALSE_POSITIVES = 0.1
+_ARMED = {ENCODER_ATTACK, ENCODER_ROW_ATTACK}
 _WHAT = {"image": "image", "table": "clinical row", "record": "image and clinical row"}
 _HOW = {
     "closest": "minus the distance to the closest synthetic record",
@@ -45,6 +48,8 @@ _HOW = {
     "pixel correlation": "highest pixel correlation with a synthetic image, moved or mirrored, less that with others",
     "matches": "columns equal in one synthetic row, rare values count more, less those equal in another patient's",
     "residual": "ratio attack on what the image shows beyond what its row predicts",
+    ENCODER_ATTACK: "normal likelihood of the generator's encoder's code: synthetic moments over all real patients'",
+    ENCODER_ROW_ATTACK: "normal likelihood of the encoder's code and row: synthetic moments over all real patients'",
     "classifier": "linear classifier of all these scores, learned on the other half of the patients",
     STRONGEST: "the attack that was strongest on the other half of the patients",
     BLIND: "linear classifier of the real records alone, learned on the other half; it sees no synthetic record",
@@ -221,6 +226,8 @@ class _Audit:
         among = f" Among {rule}." if rule else ""
         percent = ["" if found.value is None else f"{100 * found.value:.0f} %" for found in estimates]
         seen = "without seeing the synthetic cohort" if attack == BLIND else "who holds the synthetic cohort"
+        if {attack, *(self.view.scores if attack in (STRONGEST, "classifier") else ())} & _ARMED:
+            seen += " and the generator's encoder"
         readings = (
             f"Given the {what} of a training patient and of a stranger, an attacker {seen} names the right one in "
             f"{percent[0]} of cases; guessing gives 50 %.{among}",

@@ -21,14 +21,26 @@ from monai_hybridsynth.metrics import (
     density_ratio_score,
     match_score,
     maximal_pixel_correlation,
+    moment_ratio_score,
     neighbourhood_score,
     pixel_moves,
 )
 from monai_hybridsynth.transforms import RecordEncoder
 
-__all__ = ["VIEWS", "MembershipView", "RealPatients", "membership_views", "rare_patients", "real_patients"]
+__all__ = [
+    "ENCODER_ATTACK",
+    "ENCODER_ROW_ATTACK",
+    "VIEWS",
+    "MembershipView",
+    "RealPatients",
+    "membership_views",
+    "rare_patients",
+    "real_patients",
+]
 
 VIEWS = ("image", "table", "record")
+# Of whoever has the generator's encoder beside the synthetic records; there where --encoder was given.
+ENCODER_ATTACK, ENCODER_ROW_ATTACK = "encoder moments", "encoder and row moments"
 MAXIMUM_ROWS = 3000
 MAXIMUM_SYNTHETIC = 10_000
 EDGE = 32
@@ -99,7 +111,8 @@ def membership_views(real: RealPatients, synthetic: JudgedCohort, *, seed: int) 
     """Return the attacks' scores on images, rows and records.
 
     Features and encodings are fitted on members and others together or not at all. The features that judge images
-    elsewhere are not used here: they were fitted on members, which alone sets members apart from others.
+    elsewhere are not used here, nor the space ``encoder``: their components were fitted on members, which alone sets
+    members apart from others. The encoder's codes as they are were fitted on none of these patients.
     """
     synthetic = synthetic.limited(MAXIMUM_SYNTHETIC, seed=seed)
     cohorts = (*real.sides, synthetic)
@@ -121,8 +134,8 @@ def membership_views(real: RealPatients, synthetic: JudgedCohort, *, seed: int) 
         views.append(MembershipView("record", reason=image_reason or table_reason))
     else:
         both = [np.hstack(pair) for pair in zip(_unit(images), _unit(rows), strict=True)]
-        residual = {"residual": _residual_attack(images, rows, real.groups)}
-        views.append(_view("record", both[0], both[1], real.groups, residual))
+        more = {"residual": _residual_attack(images, rows, real.groups), **_encoder_attacks(cohorts, rows)}
+        views.append(_view("record", both[0], both[1], real.groups, more))
     return views
 
 
@@ -186,7 +199,7 @@ def _unit(pair: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _image_attacks(cohorts: Sequence[JudgedCohort], real: RealPatients) -> dict[str, np.ndarray]:
-    """Return the attack on untrained texture features, and copy detection by pixel correlation."""
+    """Return the attack on untrained texture features, copy detection by pixel correlation, the encoder's attack."""
     scores = {}
     if all("texture" in side.spaces for side in cohorts):
         texture = [np.asarray(side.spaces["texture"], dtype=float) for side in cohorts]
@@ -197,6 +210,24 @@ def _image_attacks(cohorts: Sequence[JudgedCohort], real: RealPatients) -> dict[
         )
     if min(cohorts[0].pixels.shape[2:]) >= CORRELATION_EDGE:
         scores["pixel correlation"] = _correlation_attack(cohorts, real.groups)
+    return scores | _encoder_attacks(cohorts)
+
+
+def _encoder_attacks(
+    cohorts: Sequence[JudgedCohort], rows: Sequence[np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the attack by moments of the encoder's codes; where rows are given, that of codes and rows together too.
+
+    Neither replaces the other: how codes and rows hang together may give away more, and rows of few patients drown what
+    the codes give away, since a category that was left out of a release sets every patient who has it far apart.
+    """
+    if any(len(side.codes) < 2 for side in cohorts):  # no encoder was given, or a cohort has no covariance
+        return {}
+    codes = [np.vstack([side.codes for side in cohorts[:2]]), cohorts[2].codes]
+    scores = {ENCODER_ATTACK: moment_ratio_score(*codes)}
+    if rows is not None:
+        both = [np.hstack(pair) for pair in zip(_unit(codes), _unit(rows), strict=True)]
+        scores[ENCODER_ROW_ATTACK] = moment_ratio_score(*both)
     return scores
 
 

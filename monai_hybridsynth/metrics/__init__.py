@@ -44,6 +44,7 @@ from monai_hybridsynth.metrics.membership_attacks import (
     neighbourhood_score,
 )
 from monai_hybridsynth.metrics.missing_pattern import missing_correlation, missing_pattern_gap
+from monai_hybridsynth.metrics.moment_attack import moment_ratio_score
 from monai_hybridsynth.metrics.ms_ssim import pairwise_ms_ssim
 from monai_hybridsynth.metrics.nearest_record_distance import (
     nearest_neighbour_ratio,
@@ -107,6 +108,7 @@ __all__ = [
     "missing_correlation",
     "missing_pattern_gap",
     "missing_share_gap",
+    "moment_ratio_score",
     "nearest_neighbour_ratio",
     "nearest_record_distance",
     "nearest_records",

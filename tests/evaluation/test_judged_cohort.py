@@ -53,6 +53,22 @@ def test_images_are_embedded_in_order_and_patients_named(folders, schema):
     assert side.limited(500, seed=1) is side
 
 
+def test_codes_stand_beside_the_spaces_and_follow_the_rows(folders, schema):
+    cohort = read_real_cohort(folders["train"])
+
+    def mean(images):
+        return images.flatten(1).mean(1, keepdim=True)
+
+    how = {"name": "train", "role": "train", "spatial_size": 16, "spaces": {"texture": mean}}
+    side = embed_cohort(cohort, mean, **how, codes=lambda images: -mean(images))
+    assert set(side.spaces) == {"texture"}
+    assert (side.codes == -side.features).all()
+    assert (side.subset(np.array([5, 2])).codes == side.codes[[5, 2]]).all()
+    bare = embed_cohort(cohort, mean, **how)
+    assert not len(bare.codes)
+    assert not len(bare.subset(np.array([5, 2])).codes)
+
+
 def test_synthetic_records_stand_alone(folders, schema):
     cohort, manifest = read_synthetic_cohort(folders["honest"], schema)
     assert len(np.unique(row_groups(cohort, "synthetic"))) == len(cohort)

@@ -57,6 +57,12 @@ def test_the_encoder_is_a_further_space_and_never_the_judge(train):
     assert set(found.spaces) == {"texture", "encoder"}
     assert isinstance(found.judge, PixelPCA)
     assert found.spaces["encoder"].name == "generator's own encoder"
+    # The codes are the encoder's own: a training cohort of other patients gives the same.
+    part = replace(train, table=train.table.head(40), image_paths=train.image_paths[:40])
+    images = load_images(train.image_paths, train.schema.image, spatial_size=16)
+    assert found.codes(images).shape == (120, 128)
+    torch.testing.assert_close(choose(None, part, encoder=BUNDLE).codes(images), found.codes(images))
+    assert choose(None, train).codes is None
     for path in (BUNDLE, BUNDLE / "models", BUNDLE / "models" / "encoder.pt"):
         with pytest.raises(ValueError, match="judge its own work"):
             choose(path, train)

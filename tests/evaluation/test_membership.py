@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge
 
 from monai_hybridsynth.evaluation.membership import membership_findings, suspected_patients
+from monai_hybridsynth.features import load_generator_encoder
 from monai_hybridsynth.transforms import RecordEncoder
 
 VIEWS = ("image", "table", "record")
+BUNDLE = Path(__file__).parents[2] / "bundles" / "cxr_alpha_gan"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,21 @@ def lines(found, name="membership_auroc", *, stratum="all"):
 
 def raised(record) -> bool:
     return record.low > 0.5
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    """Return what adds the codes of the shipped encoder to a cohort."""
+    encoder = load_generator_encoder(BUNDLE, in_channels=1).network
+
+    def encode(side):
+        return replace(side, codes=torch.cat([encoder(part) for part in side.images().split(64)]).double().numpy())
+
+    return encode
+
+
+def armed(found):
+    return {key: record for key, record in lines(found).items() if "encoder" in key[1]}
 
 
 @pytest.mark.slow
@@ -132,6 +151,46 @@ def test_a_planted_record_ranks_first_as_it_is_repeated(sides, phantoms):
     assert places[2] == 0
     assert places[0] >= places[1] >= places[2]
     assert places[0] > 5
+
+
+@pytest.mark.slow
+def test_with_the_encoder_resampled_patients_are_found_by_moments_and_strangers_are_not(sides, phantoms, encoded):
+    train, holdout, fresh = map(encoded, sides)
+    picked, every = np.random.default_rng(0).integers(0, len(train), 5 * len(train)), np.arange(len(fresh))
+    resampled = encoded(phantoms.join(train, picked, train, picked))
+    unrelated = encoded(phantoms.join(fresh, every, fresh, every))
+    attacks = {("image", "encoder moments"), ("record", "encoder moments"), ("record", "encoder and row moments")}
+    caught, innocent = (armed(membership_findings(train, holdout, made, seed=0)) for made in (resampled, unrelated))
+    assert set(caught) == set(innocent) == attacks
+    for key in attacks:
+        assert caught[key].value > 0.8
+        assert raised(caught[key])
+        assert (caught[key].floor, caught[key].ceiling, caught[key].better) == (0.5, 1.0, "lower")
+        assert "and the generator's encoder names the right one" in caught[key].reading
+        assert innocent[key].low <= 0.5 <= innocent[key].high
+    plain = membership_findings(*sides[:2], phantoms.join(sides[2], every, sides[2], every), seed=0)
+    assert not armed(plain)
+    assert not any("encoder" in record.reading + record.estimator for record in plain.metrics)
+
+
+@pytest.mark.slow
+def test_moments_that_only_the_encoder_sees_decide_what_is_strongest(sides, phantoms, encoded):
+    """Images of strangers, their codes drawn by the mean and covariance of the members' codes: no image is near one."""
+    train, holdout, fresh = map(encoded, sides)
+    rng = np.random.default_rng(0)
+    every = rng.integers(0, len(fresh), 600)
+    made = phantoms.join(fresh, every, fresh, every)
+    drawn = rng.multivariate_normal(train.codes.mean(0), np.cov(train.codes.T), size=600)
+    found = membership_findings(train, holdout, replace(made, codes=drawn), seed=0)
+    image, record, table = (lines(found)[view, "strongest"] for view in ("image", "record", "table"))
+    assert lines(found)["image", "ratio"].low <= 0.5
+    for strongest in (image, record):
+        assert strongest.value > 0.7
+        assert raised(strongest)
+        assert "encoder" in strongest.reading
+    assert "chosen: encoder moments" in image.estimator
+    assert "encoder" not in table.reading
+    assert table.low <= 0.5
 
 
 def test_a_split_that_is_not_random_is_told_from_a_leak(judged):

@@ -8,6 +8,13 @@ import pytest
 from monai_hybridsynth.evaluation import membership_views as module
 from monai_hybridsynth.evaluation.membership_views import membership_views, rare_patients, real_patients
 
+# Codes that no training decided: any fixed map from images to fewer numbers is an encoder.
+PROJECTION = np.random.default_rng(0).normal(size=(32 * 32, 24)) / 32
+
+
+def encoded(side):
+    return replace(side, codes=(side.pixels.reshape(len(side), -1) / 255.0) @ PROJECTION)
+
 
 @pytest.fixture(scope="module")
 def sides(phantoms):
@@ -17,7 +24,7 @@ def sides(phantoms):
 
 def test_no_attack_knows_who_is_a_member(sides):
     """Exchanging both sides exchanges their scores: nothing was fitted on the members alone."""
-    train, holdout, made = sides
+    train, holdout, made = map(encoded, sides)
     one = membership_views(real_patients(train, holdout, seed=0), made, seed=0)
     two = membership_views(real_patients(holdout, train, seed=0), made, seed=0)
     for view, other in zip(one, two, strict=True):
@@ -42,9 +49,17 @@ def test_each_view_has_its_attacks(sides):
     assert set(views["image"].scores) == shared | {"texture ratio", "pixel correlation"}
     assert set(views["table"].scores) == shared | {"matches"}
     assert set(views["record"].scores) == shared | {"residual"}
-    for view in views.values():
+    coded = [replace(side, codes=np.random.default_rng(0).normal(size=(30, 4))) for side in (train, holdout, made)]
+    armed = membership_views(real_patients(*coded[:2], seed=0), coded[2], seed=0)
+    new = [set(view.scores) - set(views[view.name].scores) for view in armed]
+    assert new == [{"encoder moments"}, set(), {"encoder moments", "encoder and row moments"}]
+    for view in armed:  # the encoder changes no other attack
+        assert all((view.scores[name] == scores).all() for name, scores in views[view.name].scores.items())
+    for view in (*views.values(), *armed):
         assert all(np.isfinite(scores).all() and scores.shape == (60,) for scores in view.scores.values())
         assert view.atypical.shape == (60,)
+    one = membership_views(real_patients(*coded[:2], seed=0), coded[2].subset(np.arange(1)), seed=0)
+    assert "encoder moments" not in one[0].scores  # one record has no covariance
 
 
 def test_brightness_and_contrast_hide_nobody(sides, phantoms):
