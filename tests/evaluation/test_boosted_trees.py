@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monai_hybridsynth.evaluation.boosted_trees import boosted_arm_predictions, boosted_records
 from monai_hybridsynth.evaluation.prediction_targets import PredictionTarget
@@ -48,3 +49,20 @@ def test_an_arm_without_the_outcome_guesses(sides):
     train, holdout, synthetic = sides
     empty = ProbeSide(synthetic.features, np.full((300, 1), np.nan), synthetic.groups)
     assert not boosted_arm_predictions(train, empty, holdout, seed=0)["synthetic"].any()
+
+
+def test_records_that_supplement_patients_weigh_as_much_as_these_together(sides):
+    train, holdout, synthetic = sides
+    weights = np.repeat([1.0, 200 / 300], [200, 300])
+    edges = [np.quantile(column, np.linspace(0, 1, 33)[1:-1]) for column in train.features.T]
+    bins = [
+        np.stack([np.searchsorted(edge, column) for edge, column in zip(edges, side.features.T, strict=True)], axis=1)
+        for side in (train, synthetic, holdout)
+    ]
+    trees = HistGradientBoostingRegressor(
+        max_iter=40, max_leaf_nodes=8, min_samples_leaf=10, l2_regularization=1.0, early_stopping=False, random_state=0
+    )
+    targets = np.concatenate([train.targets[:, 0], synthetic.targets[:, 0]])
+    trees.fit(np.concatenate(bins[:2]), targets, sample_weight=weights)
+    both = boosted_arm_predictions(train, synthetic, holdout, seed=0)["both"]
+    assert both == pytest.approx(trees.predict(bins[2]))

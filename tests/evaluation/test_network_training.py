@@ -26,6 +26,18 @@ def test_occlusion_of_a_linear_network_is_known():
     assert heat == pytest.approx(expected.numpy(), abs=1e-5)
 
 
+def test_networks_of_both_see_patients_as_often_as_records():
+    def material(count: int, value: float):
+        groups = np.array([f"{value} {row}" for row in range(count)])
+        return network_training._Material(torch.full((count, 1, 4, 4), value), np.full((count, 1), value), groups)
+
+    for patients, records, shown in ((10, 50, 50), (10, 12, 10), (10, 4, 10)):
+        both = material(patients, 1.0).supplemented(material(records, 0.0))
+        assert (int(both.targets.sum()), len(both.targets)) == (shown, shown + records)
+        assert (both.images[:, 0, 0, 0].numpy() == both.targets[:, 0]).all()
+        assert len(np.unique(both.groups)) == patients + records
+
+
 @pytest.mark.slow
 def test_networks_are_trained_per_arm_and_the_time_is_told(judged, monkeypatch, caplog):
     monkeypatch.setattr(network_training, "MAX_EPOCHS", 2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from monai_hybridsynth.fusion import CTGANSynthesizer, JointFlowSynthesizer
 from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions, slope_prior
 
 
@@ -49,3 +50,29 @@ def test_public_axes_are_given_up_for_images_that_vary_otherwise():
     assert not hold(300, np.eye(20)), "a covariance of 150 patients is better than foreign axes"
     assert hold(16, np.eye(20)), "eight patients have none"
     assert hold(1, turn.T)
+
+
+@pytest.mark.parametrize("kind", ["flow", "CTGAN"])
+def test_networks_learn_scores_along_public_axes(kind, table, schema, tmp_path):
+    names = [name for name in table if name.startswith("latent_")]
+    turn = np.linalg.eigh(table[names].iloc[1::2].cov())[1].T
+    path = tmp_path / "encoder_public.safetensors"
+    save_file({"axes": np.ascontiguousarray(turn, dtype=np.float32)}, path)
+    along = []
+    for known in (None, path):
+        options = {"latent_components": 3, "public_encoder": known, "progress": False}
+        if kind == "flow":
+            made = JointFlowSynthesizer(max_steps=2, **options).fit(table, schema, seed=0)
+            whitening = made.vectors_.whitening
+        else:
+            short = {"steps": 2, "batch_size": 20, "max_clusters": 2}
+            made = CTGANSynthesizer("tuned", **short, **options).fit(table, schema, seed=0)
+            whitening = made.whitening_
+        covariance = turn @ whitening.mixing_ @ whitening.mixing_.T @ turn.T
+        along.append(np.abs(covariance - np.diag(np.diag(covariance))).max())
+        assert str(tmp_path) not in (made.save(tmp_path / "artifact") / "synthesizer.json").read_text()
+    assert along[1] < 1e-4 < 0.01 < along[0], "scores are along the public axes, and only then"
+
+
+def test_without_scores_there_are_no_axes():
+    assert CTGANSynthesizer("paper", public_encoder="encoder_public.safetensors").public_encoder is None

@@ -185,7 +185,8 @@ def test_another_public_file_is_another_fit(cohort_folder, encoder, tmp_path):
     artifacts = []
     for seed in (0, 0, 1):
         turn, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))
-        save_file({"axes": turn.astype(np.float32)}, path)
+        axes = turn.astype(np.float32)
+        save_file({"axes": axes, "directions": axes, "changes": np.ones(size, dtype=np.float32)}, path)
         made = ConditionalGaussianSynthesizer(minimum_patients=2, public_encoder=path)
         run = SynthesizerTraining(
             images, encoder, made, tmp_path / "a", seed=0, cache_dir=tmp_path / "cache", public_encoder=path
