@@ -52,8 +52,10 @@ BUNDLE_RUN := $(RUN) -m monai.bundle run --bundle_root $(BUNDLE) --output_dir "$
 SOURCE := $(if $(COHORT),"$(COHORT)" $(if $(MODALITY),--modality $(MODALITY)),--phantom $(PHANTOM))
 TARGET_OPTIONS := $(if $(TARGETS),--target "$(subst $(comma)," --target ",$(TARGETS))")
 PREPARE := $(RUN) -m monai_hybridsynth prepare $(SOURCE) $(TARGET_OPTIONS) --seed $(SEED) --out "$(OUT)/prepared"
+# Whoever gets the records can have the encoder too: the report makes that attack as well.
+ENCODER := $(or $(NETWORKS),bundles/cxr_alpha_gan/models/encoder$(if $(filter head_ct,$(MODALITY)),_head_ct).pt)
 EVALUATE := $(RUN) -m monai_hybridsynth evaluate --train "$(OUT)/prepared/train" --holdout "$(OUT)/prepared/holdout" \
-	--synthetic "$(OUT)/synthetic" --seed $(SEED) --out "$(OUT)"
+	--synthetic "$(OUT)/synthetic" --encoder "$(ENCODER)" --seed $(SEED) --out "$(OUT)"
 
 # $(call once,STAGE,WHAT IT LEAVES,COMMAND,ITS INPUT FILES AND FOLDERS)
 define once
@@ -96,8 +98,8 @@ compare: $(READY)
 		$(MAKE) --no-print-directory synthesise SYNTHESIZER=$$one NAME="$(NAME)_$$one" || exit 1; \
 	done
 	$(RUN) -m monai_hybridsynth evaluate --train "$(firstword $(RUNS))/prepared/train" \
-		--holdout "$(firstword $(RUNS))/prepared/holdout" $(RUNS:%=--synthetic "%/synthetic") --seed $(SEED) \
-		--out "runs/$(NAME)_compared"
+		--holdout "$(firstword $(RUNS))/prepared/holdout" $(RUNS:%=--synthetic "%/synthetic") --encoder "$(ENCODER)" \
+		--seed $(SEED) --out "runs/$(NAME)_compared"
 
 # ---- the project's own checks -------------------------------------------------------------------------------------
 test: $(READY)
