@@ -53,7 +53,7 @@ SOURCE := $(if $(COHORT),"$(COHORT)" $(if $(MODALITY),--modality $(MODALITY)),--
 TARGET_OPTIONS := $(if $(TARGETS),--target "$(subst $(comma)," --target ",$(TARGETS))")
 PREPARE := $(RUN) -m monai_hybridsynth prepare $(SOURCE) $(TARGET_OPTIONS) --seed $(SEED) --out "$(OUT)/prepared"
 # Whoever gets the records can have the encoder too: the report makes that attack as well.
-ENCODER := $(or $(NETWORKS),bundles/cxr_alpha_gan/models/encoder$(if $(filter head_ct,$(MODALITY)),_head_ct).pt)
+ENCODER := $(or $(NETWORKS),bundles/cxr_alpha_gan/models)/encoder$(if $(filter head_ct,$(MODALITY)),_head_ct).pt
 EVALUATE := $(RUN) -m monai_hybridsynth evaluate --train "$(OUT)/prepared/train" --holdout "$(OUT)/prepared/holdout" \
 	--synthetic "$(OUT)/synthetic" --encoder "$(ENCODER)" --seed $(SEED) --out "$(OUT)"
 

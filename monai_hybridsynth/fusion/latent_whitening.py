@@ -25,7 +25,8 @@ class LatentWhitening:
 
     Principal components of some hundred patients fit these better than others: who has the covariance, or images enough
     and the encoder to estimate it, can tell them apart. Where public images give the axes (``fit(axes=...)``), only the
-    variance along each is learned, so that all axes may take part.
+    variance along each is learned, so that all axes may take part; scores along clinical directions are brought to unit
+    variance, so that they do not carry the covariance of these patients either.
 
     Args:
         num_components: how many scores to keep.
@@ -71,7 +72,7 @@ class LatentWhitening:
         share = weights / weights.sum()
         self.mean_ = share @ latents
         centred = latents - self.mean_
-        most = latents.shape[1]
+        most, public = latents.shape[1], axes is not None
         if axes is None:
             values, axes = np.linalg.eigh((centred * share[:, None]).T @ centred)
             most = max(1, min(most, len(np.unique(patients)) // self.patients_per_component))
@@ -88,6 +89,10 @@ class LatentWhitening:
             rotation = _clinical_rotation(centred @ axes / scale, vectors, share, patients, seed)
         self.mixing_ = (axes * scale) @ rotation
         self.unmixing_ = rotation.T @ (axes / scale).T
+        if public and self.directions == "clinical":
+            # Along public axes these patients' components correlate by chance, and a rotation fitted to them finds where:
+            # scores would have a variance that strangers do not have.
+            self.unmixing_ /= np.sqrt(share @ (centred @ self.unmixing_.T) ** 2)[:, None]
         left = (share[:, None] * (centred - centred @ axes @ axes.T) ** 2).sum(axis=0)
         self.residual_ = np.sqrt(np.maximum(left, 0.0))
         self.num_scores_ = min(self.num_components, len(order))

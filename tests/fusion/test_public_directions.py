@@ -5,6 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from monai_hybridsynth.fusion import CTGANSynthesizer, JointFlowSynthesizer
+from monai_hybridsynth.fusion.latent_whitening import clip_outliers
 from monai_hybridsynth.fusion.public_directions import public_axes_hold, read_directions, slope_prior
 
 
@@ -68,6 +69,8 @@ def test_networks_learn_scores_along_public_axes(kind, table, schema, tmp_path):
             short = {"steps": 2, "batch_size": 20, "max_clusters": 2}
             made = CTGANSynthesizer("tuned", **short, **options).fit(table, schema, seed=0)
             whitening = made.whitening_
+        scores = whitening.transform(clip_outliers(table[names].to_numpy(dtype=float), np.ones(len(table))))
+        assert scores.std(axis=0) == pytest.approx(1, abs=0.01)
         covariance = turn @ whitening.mixing_ @ whitening.mixing_.T @ turn.T
         along.append(np.abs(covariance - np.diag(np.diag(covariance))).max())
         assert str(tmp_path) not in (made.save(tmp_path / "artifact") / "synthesizer.json").read_text()
