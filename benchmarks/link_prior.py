@@ -105,9 +105,9 @@ def main() -> None:
     columns = list(ridges[0])
     lines = [
         f"{COHORT}, mean over {SPLITS} splits. Log likelihood: of all clinical columns of the training patients given "
-        "their latents, above that of power 0, each column at its likeliest penalty; the power was chosen by it. AUROC "
-        "of the links on held-out patients, mean over the labels of a column; a ridge per column on the same latents, "
-        "its penalty by cross-validation, beside them.",
+        "their latents (each row once), above that of power 0, each column at its likeliest penalty; the power was "
+        "chosen by it, over all splits. AUROC of the links on held-out patients, mean over the labels of a column; a "
+        "ridge per column on the same latents, its penalty by cross-validation, beside them.",
         "",
         f"| power | log likelihood | {' | '.join(columns)} |",
         "|---" * (len(columns) + 2) + "|",

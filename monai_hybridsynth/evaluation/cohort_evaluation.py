@@ -24,6 +24,7 @@ from monai_hybridsynth.evaluation.findings import Findings, FinishedStages
 from monai_hybridsynth.evaluation.image_fidelity import image_fidelity
 from monai_hybridsynth.evaluation.input_checks import check_channels, check_folders, check_patients
 from monai_hybridsynth.evaluation.judged_cohort import (
+    CODES,
     JudgedCohort,
     embed_cohort,
     read_real_cohort,
@@ -237,10 +238,10 @@ def _embed(
             spaces=judges.spaces,
             codes=judges.codes,
         )
-        return {"features": side.features, "pixels": side.pixels, "codes": side.codes, **side.spaces}
+        return {"features": side.features, "pixels": side.pixels, CODES: side.codes, **side.spaces}
 
     arrays = finished.arrays_once("embed", content, work)
-    features, pixels, codes = (arrays.pop(name) for name in ("features", "pixels", "codes"))
+    features, pixels, codes = (arrays.pop(name) for name in ("features", "pixels", CODES))
     groups = row_groups(cohort, role)
     return JudgedCohort(content["name"], role, cohort, features, groups, manifest, pixels, arrays, codes)
 

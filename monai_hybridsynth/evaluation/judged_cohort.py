@@ -17,6 +17,7 @@ from monai_hybridsynth.metrics import record_weights
 from monai_hybridsynth.transforms import load_images
 
 __all__ = [
+    "CODES",
     "JudgedCohort",
     "embed_cohort",
     "limited_rows",

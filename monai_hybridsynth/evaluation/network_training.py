@@ -240,7 +240,7 @@ def _score_records(sides: UtilitySides, networks: list[dict[str, _Trained]], *, 
         f"small DenseNet trained in place on each arm, all targets at once, stopped early on a fifth of the arm's own "
         f"patients; mean of {len(networks)} seeds; bootstrap of the holdout patients, {NUM_REPLICATES} samples, "
         "networks not trained again, so that luck with the training records is not in the interval; both: patients are "
-        "shown as often as records; fine-tuned: training on real records begins with the weights of the synthetic arm"
+        "shown about as often as records; fine-tuned: training on real records begins with the synthetic arm's weights"
     )
     writer = UtilityWriter(sides.cohort, NETWORK, sides.outcomes, holdout.num_groups, estimator, contraction=1.0)
     return writer.records(tables, together=True)

@@ -83,8 +83,8 @@ class _ArmFit:
         self.training = _joined(arm.cohorts)
         self.factors = [1.0] * len(arm.cohorts)
         if arm.supplemented:
-            patients, records = (float(_joined(part).weights.sum()) for part in (arm.cohorts[:1], arm.cohorts[1:]))
-            self.factors[1:] = [supplement_weight(patients, records)] * (len(arm.cohorts) - 1)
+            patients, *records = (float(side.weights.sum()) for side in arm.cohorts)
+            self.factors[1:] = [supplement_weight(patients, sum(records))] * len(records)
         base = self._weights(lambda side: side.weights)
         targets = self.training.targets
         grid: tuple[float, ...] = PENALTIES

@@ -48,10 +48,10 @@ class ConditionalGaussianSynthesizer:
     multi-label column has a threshold per label, and a missing value is a variable of its own, so that a value may be
     missing because of what the others are. The latents are written as principal components, at most one per three
     patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
-    clinical variables on latents are ridges whose penalties are chosen on patients left out, so that a record's row
-    and image belong together as much as they do in patients that were not seen. Images are drawn around class-wise
-    means (see `ImageGivenRow`) and vary as those of their class do (see `ImageVariation`); where latents are given, the
-    joint normal answers.
+    clinical variables on latents are ridges of the likeliest penalty (see `regress_on_scores`), their length chosen on
+    patients left out, so that a record's row and image belong together as much as they do in patients that were not
+    seen. Images are drawn around class-wise means (see `ImageGivenRow`) and vary as those of their class do (see
+    `ImageVariation`); where latents are given, the joint normal answers.
 
     Fixed numbers and latents are conditioned on in closed form, fixed categories by Gibbs draws within their bounds.
     An outcome that is rare can be drawn as often as wanted by fixing it, row by row where others shall vary.
@@ -71,7 +71,8 @@ class ConditionalGaussianSynthesizer:
         public_encoder: file of `write_public_encoder`, whose axes take the place of principal components of the
             patients' latents. Somebody who has that encoder can no longer tell patients by the covariance of the
             records (``benchmarks/RESULTS.md``, "Membership by the public encoder"). Where these images vary unlike the
-            public ones, ``fit`` warns and does without. Read by ``fit`` alone.
+            public ones, ``fit`` warns and learns along the patients' own. The file also says along which directions
+            images change most, where links are expected (`slope_prior`). Read by ``fit`` alone.
 
     Example:
         >>> synthesizer = ConditionalGaussianSynthesizer().fit(table, schema, seed=0)
@@ -125,19 +126,9 @@ class ConditionalGaussianSynthesizer:
             self.layout_.encoder, values, ordinal=ordinal, weights=weights, patients=patients
         )
         self.whitening_: LatentWhitening | None = None
-        axes = None
-        scores, prior = np.zeros((len(table), 0)), np.zeros((0, 0))
+        scores, prior, along_public = np.zeros((len(table), 0)), np.zeros((0, 0)), False
         if latents.shape[1]:
-            # As the whitening itself does: an extreme latent would reach every score that it is part of.
-            latents = clip_outliers(latents, weights)
-            axes = public_axes(self.public_encoder, latents, weights=weights, patients=patients, seed=seed)
-            if self._gain_by_axes:
-                self.link_gain = 1.0 if axes is None else PUBLIC_LINK_GAIN
-            self.whitening_ = LatentWhitening(
-                self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
-            ).fit(latents, np.zeros((len(table), 0)), weights=weights, patients=patients, seed=seed, axes=axes)
-            scores = np.clip(self.whitening_.transform(latents), -LARGEST_SCORE, LARGEST_SCORE)
-            prior = self.whitening_.mixing_.T[: scores.shape[1]] @ slope_prior(self.public_encoder, latents.shape[1])
+            scores, prior, along_public = self._scores(latents, weights=weights, patients=patients, seed=seed)
         if not self.columns_ and not latents.shape[1]:
             raise ValueError("no column of the table varies; there is nothing to learn.")
         regions = [column.region(values, fitting=True) for column in self.columns_]
@@ -157,7 +148,7 @@ class ConditionalGaussianSynthesizer:
         # What the artifact keeps, so that sampling before and after saving agrees to the bit.
         self.copula_ = GaussianCopula(copula.mean.astype(np.float32), copula.covariance.astype(np.float32))
         self.links_ = links.astype(np.float32)
-        if axes is not None:
+        if along_public:
             # Along public axes the patients' scores correlate by chance: the links are those of uncorrelated ones.
             self.links_ = self.copula_.covariance[lower.shape[1] :, : lower.shape[1]]
         self.variation_ = None
@@ -241,6 +232,23 @@ class ConditionalGaussianSynthesizer:
             "columns": [column.to_dict() for column in self.columns_],
             "num_scores": None if self.whitening_ is None else self.whitening_.num_scores_,
         }
+
+    def _scores(
+        self, latents: np.ndarray, *, weights: np.ndarray, patients: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Learn the axes of the latents; return scores, the prior of slopes on them, and whether axes are public."""
+        # As the whitening itself does: an extreme latent would reach every score that it is part of.
+        latents = clip_outliers(latents, weights)
+        known: dict[str, Any] = {"weights": weights, "patients": patients, "seed": seed}
+        axes = public_axes(self.public_encoder, latents, **known)
+        if self._gain_by_axes:
+            self.link_gain = 1.0 if axes is None else PUBLIC_LINK_GAIN
+        self.whitening_ = LatentWhitening(
+            self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
+        ).fit(latents, np.zeros((len(latents), 0)), **known, axes=axes)
+        scores = np.clip(self.whitening_.transform(latents), -LARGEST_SCORE, LARGEST_SCORE)
+        prior = self.whitening_.mixing_.T[: scores.shape[1]] @ slope_prior(self.public_encoder, latents.shape[1])
+        return scores, prior, axes is not None
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""

@@ -71,6 +71,9 @@ class FactorisedCTGANSynthesizer:
         public_encoder: str | Path | None = None,
         progress: bool = True,
     ) -> None:
+        for name, arguments in (("table", table), ("image", image)):
+            if "public_encoder" in (arguments or {}):
+                raise ValueError(f"{name} has a public_encoder; give it to FactorisedCTGANSynthesizer itself.")
         self.table = dict(table or {})
         self.image = dict(image or {})
         self.minimum_patients = minimum_patients

@@ -90,8 +90,8 @@ class LatentWhitening:
         self.mixing_ = (axes * scale) @ rotation
         self.unmixing_ = rotation.T @ (axes / scale).T
         if public and self.directions == "clinical":
-            # Along public axes these patients' components correlate by chance, and a rotation fitted to them finds where:
-            # scores would have a variance that strangers do not have.
+            # Along public axes these patients' components correlate by chance, and a rotation fitted to them finds
+            # where: scores would have a variance that strangers do not have.
             self.unmixing_ /= np.sqrt(share @ (centred @ self.unmixing_.T) ** 2)[:, None]
         left = (share[:, None] * (centred - centred @ axes @ axes.T) ** 2).sum(axis=0)
         self.residual_ = np.sqrt(np.maximum(left, 0.0))

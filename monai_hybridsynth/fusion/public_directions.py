@@ -40,7 +40,9 @@ def read_directions(path: str | Path | None, num_latents: int, *, kind: str = "d
     if found.shape != (num_latents, num_latents) or not np.allclose(found @ found.T, np.eye(len(found)), atol=1e-3):
         raise ValueError(
             f"{path} holds {kind} of shape {found.shape}, the table has {num_latents} latents; give the file of "
-            "the encoder that made the latents, written anew if it is older than this version."
+            "the encoder that made the latents, written anew by write_public_encoder() if it is older than this "
+            "version. Fewer public images than latents have no axes: then do without (public_encoder=None; in the "
+            "bundle public_axes=false)."
         )
     return found
 
@@ -68,7 +70,10 @@ def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
 
     changes = load_file(path).get("changes", np.zeros(0))
     if changes.shape != (num_latents,):
-        raise ValueError(f"{path} holds no changes of {num_latents} directions; have it written anew by this version.")
+        raise ValueError(
+            f"{path} holds no changes of {num_latents} directions; have it written anew by write_public_encoder() of "
+            "this version, or do without (public_encoder=None; in the bundle public_axes=false)."
+        )
     return directions.T * changes.astype(float) ** PIXEL_POWER
 
 
@@ -95,7 +100,7 @@ def public_axes(
         "the encoder's public images vary unlike these, so that latents are learned along the principal components of "
         "these patients: whoever has the encoder and the records can tell them from others. An encoder trained on "
         "images like these does not have this cost.",
-        stacklevel=4,
+        stacklevel=3,
     )
     return None
 

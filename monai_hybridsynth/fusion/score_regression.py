@@ -67,8 +67,8 @@ def regress_on_scores(
         a variable is known, the same shape. The two are equal for a variable that all rows know, whose scores are
         uncorrelated; a variable that only some rows ask can covary with scores by more than one.
     """
-    # Inputs of mean square one, so that a penalty means the same for every prior.
-    prior = prior / max(float(np.sqrt((prior**2).sum() / prior.shape[1])), 1e-12)
+    # One per score, so that a penalty means the same for every prior.
+    prior = prior / max(float(np.sqrt((prior**2).sum() / max(len(prior), 1))), 1e-12)
     position = np.unique(patients.astype(str), return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     folds = np.stack([patient_folds(patients, FOLDS, seed=rng) for _ in range(DEALS)])

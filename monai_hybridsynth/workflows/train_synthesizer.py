@@ -118,7 +118,8 @@ class SynthesizerTraining:
         if not protected and getattr(self.synthesizer, "public_encoder", None) is None:
             logger.warning(
                 "no public axes: whoever has the encoder and the records can tell these patients from others by their "
-                "images; take the synthesizer gaussian with encoder_public.safetensors beside the encoder"
+                "images; put encoder_public.safetensors beside the encoder, for a synthesizer that uses it (CTGAN's "
+                "preset paper does not)"
             )
         self.synthesizer.fit(table, schema, seed=self.seed)
         if compared:
@@ -164,5 +165,6 @@ class SynthesizerTraining:
         known = vars(self.synthesizer).items()
         settings = {name: value for name, value in known if not name.endswith("_") and name != "progress"}
         content = [type(self.synthesizer).__name__, repr(sorted(settings.items())), self.seed, schema.to_dict()]
-        content += [] if self.public_encoder is None else [digest_file(self.public_encoder)]
+        known_files = (self.public_encoder, getattr(self.synthesizer, "public_encoder", None))
+        content += [digest_file(Path(path)) for path in known_files if path is not None and Path(path).is_file()]
         return digest_settings([*content, table.to_csv(index=False, float_format="%.9g"), digest_sources()])

@@ -309,5 +309,5 @@ def test_public_axes_take_the_place_of_the_patients_own(table, schema, tmp_path)
     with pytest.raises(ValueError, match="axes: .* is no file"):
         ConditionalGaussianSynthesizer(public_encoder=tmp_path / "absent").fit(table, schema, seed=0)
     save_file({"directions": turn.astype(np.float32)}, tmp_path / "old.safetensors")
-    with pytest.raises(ValueError, match="written anew if it is older"):
+    with pytest.raises(ValueError, match="written anew by write_public_encoder.. if it is older"):
         ConditionalGaussianSynthesizer(public_encoder=tmp_path / "old.safetensors").fit(table, schema, seed=0)

@@ -191,3 +191,9 @@ def test_wrong_calls_are_refused(factorised, tmp_path):
         factorised.sample(2, conditions={"sex": "divers"}, seed=0)
     with pytest.raises(ValueError, match="num_records is 0"):
         factorised.sample(0, seed=0)
+
+
+@pytest.mark.parametrize("part", ["table", "image"])
+def test_the_public_encoder_is_given_once(part):
+    with pytest.raises(ValueError, match=f"{part} has a public_encoder; give it to FactorisedCTGANSynthesizer itself"):
+        FactorisedCTGANSynthesizer(**{part: {"public_encoder": "encoder_public.safetensors"}})
