@@ -29,7 +29,7 @@ COHORTS = ("nih_cxr14_sample", "hannover_covid", "ct_ich")
 OWN = ", patients' axes"
 LEARNED = ("joint flow", "conditional Gaussian")
 SYNTHESIZERS = ("resampled patients", "independent columns", *LEARNED, *(name + OWN for name in LEARNED))
-SPLITS, SEEDS = 5, 2
+SPLITS, SEEDS = 5, 1
 COLUMNS = {
     "encoder and records": entry("privacy", "membership encoder"),
     "evaluation, image": entry("privacy", "membership image"),
@@ -52,7 +52,7 @@ def synthesizer(name: str, cohort: str) -> Any:
 def report(cells: dict[str, Any]) -> list[str]:
     """Return one table per cohort in Markdown."""
     lines = [
-        f"{SPLITS} splits by patient, {SEEDS} fits of each, five records per real one; AUROC of membership, .5 is "
+        f"{SPLITS} splits by patient, {SEEDS} fit of each, five records per real one; AUROC of membership, .5 is "
         "guessing; intervals as in the comparison of synthesizers. The encoder is public, and so is the attack: it "
         "encodes the released images and asks how much more likely a patient's latents are by their mean and "
         "covariance than by those of all patients, members and others alike. Beside it the strongest attack of "
