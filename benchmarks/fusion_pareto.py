@@ -42,11 +42,11 @@ def write_pareto(points: Mapping[tuple[str, str], tuple[Any, Any, float]], path:
         _draw(axes[1], look, (max(seconds, SECONDS[0]), link.value), None, _bars(link))
     axes[0].axvline(0.5, color="#999999", linewidth=0.8, linestyle="--")
     axes[0].set(xlim=ATTACK, ylim=PAIRING, ylabel="pairing of image and row (1: as in real patients)")
-    axes[0].set_xlabel("strongest membership attack, also with the encoder, AUROC (0.5: guessing)")
+    axes[0].set_xlabel("strongest membership attack, AUROC (0.5: guessing)")
     axes[1].set(xscale="log", xlim=(SECONDS[0] / 1.4, SECONDS[1]), xlabel="processor seconds of a fit")
     for axis in axes:
         axis.axhline(1.0, color="#999999", linewidth=0.8, linestyle="--")
-    axes[0].set_title("Better is left and at 1; bars: 95 % over splits", size=9, loc="left")
+    axes[0].set_title("Better is left and at 1; attackers may have the encoder; bars: 95 %", size=9, loc="left")
     names = [
         mpl.lines.Line2D([], [], color=_colour(name), marker="o", linestyle="none", label=f"{number}  {name}")
         for name, number in numbers.items()
