@@ -31,7 +31,7 @@ NUM_BINS = 32
 
 
 def _grown(
-    side: ProbeSide, values: np.ndarray, rows: np.ndarray, *, seed: int, weights: np.ndarray | None = None
+    features: np.ndarray, values: np.ndarray, weights: np.ndarray, *, seed: int
 ) -> HistGradientBoostingRegressor:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -46,8 +46,7 @@ def _grown(
         early_stopping=False,
         random_state=seed,
     )
-    weights = side.weights if weights is None else weights
-    return trees.fit(side.features[rows], values[rows], sample_weight=weights[rows])
+    return trees.fit(features, values, sample_weight=weights)
 
 
 def _fine_tuned(
@@ -57,19 +56,23 @@ def _fine_tuned(
     known = ~np.isnan(train.targets[:, 0])
     rest = train.targets[:, 0] - start.predict(train.features)
     folds = patient_folds(train.groups, FOLDS, seed=seed)
+
+    def grown(rows: np.ndarray) -> HistGradientBoostingRegressor:
+        return _grown(train.features[rows], rest[rows], train.weights[rows], seed=seed)
+
     errors = np.zeros(len(FINE_TUNING_ROUNDS))
     for fold in range(FOLDS):
         tested = known & (folds == fold)
         if not tested.any() or not (known & ~tested).any():
             continue
-        stages = list(_grown(train, rest, known & ~tested, seed=seed).staged_predict(train.features[tested]))
+        stages = list(grown(known & ~tested).staged_predict(train.features[tested]))
         for place, rounds in enumerate(FINE_TUNING_ROUNDS):
             added = stages[rounds - 1] if rounds else np.zeros(tested.sum())
             errors[place] += train.weights[tested] @ (rest[tested] - added) ** 2
     rounds = FINE_TUNING_ROUNDS[int(errors.argmin())]
     predicted = start.predict(test.features)
     if rounds:
-        predicted = predicted + list(_grown(train, rest, known, seed=seed).staged_predict(test.features))[rounds - 1]
+        predicted = predicted + list(grown(known).staged_predict(test.features))[rounds - 1]
     return predicted
 
 
@@ -94,16 +97,16 @@ def boosted_arm_predictions(
         side.with_features(_binned(reference, side.features)) for side in (train, synthetic, test)
     )
     sides = {"real": train, "synthetic": synthetic, "both": train.joined(synthetic)}
-    known = {arm: ~np.isnan(side.targets[:, 0]) for arm, side in sides.items()}
     patients, records = train.weights, synthetic.weights
     supplemented = np.concatenate([patients, supplement_weight(patients.sum(), records.sum()) * records])
+    weights = {"real": patients, "synthetic": records, "both": supplemented}
     predicted = {}
     for arm, side in sides.items():
-        if not known[arm].any():
+        known = ~np.isnan(side.targets[:, 0])
+        if not known.any():
             predicted[arm] = np.zeros(len(test.features))
             continue
-        weights = supplemented if arm == "both" else None
-        model = _grown(side, side.targets[:, 0], known[arm], seed=seed, weights=weights)
+        model = _grown(side.features[known], side.targets[known, 0], weights[arm][known], seed=seed)
         predicted[arm] = model.predict(test.features)
         if arm == "synthetic":
             predicted["finetuned"] = _fine_tuned(train, synthetic, test, model, seed=seed)
