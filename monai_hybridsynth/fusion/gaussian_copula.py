@@ -75,7 +75,7 @@ def fit_copula(
         prior: a root of the covariance that slopes on the scores are expected to have, for the ridge, ``(m, k)``.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
-        seed: of the draws and folds.
+        seed: of the draws.
 
     Returns:
         the distribution, and the covariances of scores and clinical variables in the rows that know them, ``(m, d)``.
@@ -93,7 +93,7 @@ def fit_copula(
     if slopes.size:
         known = (lower > -np.inf) | (upper < np.inf)
         slopes, links = regress_on_scores(
-            expected_values(lower, upper), known, scores, prior, weights=weights, patients=patients, seed=seed
+            expected_values(lower, upper), known, scores, prior, weights=weights, patients=patients
         )
     return joint_copula(mean, covariance, slopes.round(3)), links.round(3)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.special import ndtr
 
-from monai_hybridsynth.transforms.published_statistics import patient_folds
-
 __all__ = ["expected_values", "regress_on_scores"]
 
-# One deal of folds says too little of a label that few patients have: the length of its link would be chance. Variables
-# that only some rows are asked have one all the same: each set of such rows takes decompositions of its own.
-FOLDS, DEALS = 10, 5
 FEWEST_PATIENTS = 10
 # From nearly least squares to slopes along the covariances, the limit of large penalties.
 PENALTIES = 10.0 ** np.arange(0.5, 5.1, 0.25)
@@ -38,14 +35,14 @@ def regress_on_scores(
     *,
     weights: np.ndarray,
     patients: np.ndarray,
-    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regress underlying normal variables on scores.
 
     A ridge gives each direction. Its penalty is the one under which the variable is likeliest (marginal likelihood of a
     normal variable): it asks all rows at once, where cross-validation would be chance for a finding that a dozen
     patients have, and strong links such as the view's do not decide for weak ones. A direction's length is that of
-    least squares times the root of the factor that predicts patients left out best, a factor drawn towards that of all.
+    least squares times the root of the factor that predicts patients, each left out in turn, best; it is drawn towards
+    that of all variables.
     The factor itself would be right for predictions: it takes the noise out of each direction, and true signal with it.
     Its root gives the link the strength, the share of explained variance, that it has among patients left out. At last
     a variable that is only known between limits is brought to its own scale: an expected value covaries with the scores
@@ -60,7 +57,6 @@ def regress_on_scores(
             deviations of the latents along each score, on the diagonal, stand for slopes that are alike on the latents.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
-        seed: of the folds, dealt several times for variables that all rows know.
 
     Returns:
         slopes, shape ``(m, d)``, and the covariances of scores and variables that follow from them in the rows in which
@@ -70,8 +66,6 @@ def regress_on_scores(
     # One per score, so that a penalty means the same for every prior.
     prior = prior / max(float(np.sqrt((prior**2).sum() / max(len(prior), 1))), 1e-12)
     position = np.unique(patients.astype(str), return_inverse=True)[1]
-    rng = np.random.default_rng(seed)
-    folds = np.stack([patient_folds(patients, FOLDS, seed=rng) for _ in range(DEALS)])
     size = expected.shape[1]
     product, square = np.zeros((2, size))
     variance, count = np.ones((2, size))
@@ -82,9 +76,7 @@ def regress_on_scores(
         count[columns] = len(np.unique(position[rows]))
         if count[columns[0]] < FEWEST_PATIENTS:
             continue
-        deals = DEALS if patterns[:, number].all() else 1
-        targets, inputs = expected[np.ix_(rows, columns)], scores[rows] @ prior
-        part = _Part(targets, inputs, weights[rows], folds[:deals, rows], count[columns[0]])
+        part = _Part(expected[np.ix_(rows, columns)], scores[rows] @ prior, weights[rows], position[rows])
         parts.append((rows, columns, part))
         variance[columns] = part.variance
         product[columns], square[columns] = part.held_out()
@@ -100,33 +92,82 @@ def regress_on_scores(
 class _Part:
     """A ridge for variables that are known in the same rows, each with the penalty under which it is likeliest."""
 
-    def __init__(
-        self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, folds: np.ndarray, count: float
-    ) -> None:
-        self.share = weights / weights.sum()
-        self.centred = targets - self.share @ targets
-        self.variance = np.maximum(self.share @ self.centred**2, 1e-3)
-        self.inputs, self.folds, self.count = inputs, folds, count
-        self.whole = self._moments(np.ones(len(self.share), dtype=bool))
-        self.penalties = self._likeliest() / count
-
-    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return, per variable, the means over patients left out of prediction times truth and squared prediction."""
-        product, square = np.zeros((2, self.centred.shape[1]))
-        for test in (fold == left_out for fold in self.folds for left_out in np.unique(fold)):
-            if test.all():
-                continue
-            mean, middle, values, axes, moment = self._moments(~test)
-            truth, share = self.centred[test] - mean, self.share[test] / len(self.folds)
-            found = (self.inputs[test] - middle) @ (axes @ _least_squares_length(values, moment, self.penalties))
-            product += share @ (found * truth)
-            square += share @ found**2
-        return product, square
+    def __init__(self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, patients: np.ndarray) -> None:
+        self.share, self.patients = weights / weights.sum(), patients
+        self.targets = targets - self.share @ targets
+        self.variance = np.maximum(self.share @ self.targets**2, 1e-3)
+        centred = inputs - self.share @ inputs
+        half = np.sqrt(self.share)[:, None] * centred
+        values, self.axes = np.linalg.eigh(half.T @ half)
+        self.values, self.inputs = np.maximum(values, 0.0), centred @ self.axes
+        self.moment = (self.inputs * self.share[:, None]).T @ self.targets
+        self.count = len(np.unique(patients))
+        self.penalties = self._likeliest() / self.count
+        self.ridge = self.moment / (self.values[:, None] + self.penalties)
 
     def slopes(self) -> np.ndarray:
         """Return the slopes on all rows, of the length that fits these best."""
-        _, _, values, axes, moment = self.whole
-        return axes @ _least_squares_length(values, moment, self.penalties)
+        explained = (self.values[:, None] * self.ridge**2).sum(axis=0)
+        return self.axes @ (self.ridge * (self.moment * self.ridge).sum(axis=0) / np.maximum(explained, 1e-12))
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return, per variable, the means over patients left out of prediction times truth and squared prediction.
+
+        Every patient is left out by a change of the whole regression (Woodbury), not by a regression of its own.
+        """
+        product, square = np.zeros((2, self.targets.shape[1]))
+        for inputs, targets, around in self._patients():
+            for penalty in np.unique(self.penalties):
+                these = np.flatnonzero(self.penalties == penalty)
+                found = around @ self._without(inputs, targets[..., these], these)
+                product[these] += (found * (around @ targets[..., these])).sum(axis=(0, 1))
+                square[these] += (found**2).sum(axis=(0, 1))
+        return product, square
+
+    def _patients(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield what patients take away from the moments of all, those with equally many rows together.
+
+        Without a patient, moments about the mean of the others are those of all less ``x' x`` and ``x' y``, where ``x``
+        and ``y`` are ``(patients, rows + 1, ...)``: rows, and in the last place what their mean moves. The third array,
+        ``(patients, rows, rows + 1)``, makes rows about the mean of the others of these. Rows are times the root of
+        their share.
+        """
+        order = np.argsort(self.patients, kind="stable")
+        counts = np.unique(self.patients, return_counts=True)[1]
+        starts = np.cumsum(counts) - counts
+        for count in np.unique(counts):
+            rows = order[starts[counts == count][:, None] + np.arange(count)]
+            share = self.share[rows][..., None]
+            moved = 1 / np.sqrt(1 - share.sum(axis=1, keepdims=True))
+            inputs, targets = (
+                np.concatenate([np.sqrt(share) * values[rows], moved * (share * values[rows]).sum(1, keepdims=True)], 1)
+                for values in (self.inputs, self.targets)
+            )
+            same = np.broadcast_to(np.eye(count), (len(rows), count, count))
+            yield inputs, targets, np.concatenate([same, np.sqrt(share) * moved], axis=2)
+
+    def _without(self, inputs: np.ndarray, targets: np.ndarray, these: np.ndarray) -> np.ndarray:
+        """Return predictions for patients by regressions without them, of the length that fits the others best.
+
+        Args:
+            inputs: by `_patients`.
+            targets: by `_patients`, of variables of one penalty.
+            these: places of the variables.
+        """
+        ridge, moment = self.ridge[:, these], self.moment[:, these]
+        inverse = 1 / (self.values + self.penalties[these[0]])
+        own = (inputs * inverse) @ inputs.mT
+        predicted = inputs @ ridge
+        # Slopes without a patient are those of all less `inverse * inputs' @ change`.
+        change = np.linalg.solve(np.eye(own.shape[1]) - own, targets - predicted)
+        found = predicted - own @ change
+        product = (moment * ridge).sum(0) - (predicted * targets + change * (predicted - own @ targets)).sum(1)
+        explained = (self.values[:, None] * ridge**2).sum(axis=0) - (found**2).sum(axis=1)
+        spread = self.values * inverse
+        explained -= (
+            change * (2 * inputs @ (spread[:, None] * ridge) - (inputs * spread * inverse) @ inputs.mT @ change)
+        ).sum(1)
+        return found * (product / np.maximum(explained, 1e-12))[:, None]
 
     def _likeliest(self) -> np.ndarray:
         """Return each variable's penalty, in rows: noise variance over slope variance of largest marginal likelihood.
@@ -134,29 +175,11 @@ class _Part:
         Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equation 5.8, with a linear
         kernel; the noise variance is the likeliest one for each penalty.
         """
-        _, _, values, _, moment = self.whole
-        ridge = self.count * values[:, None] + PENALTIES
-        explained = np.einsum("id,ip->pd", moment**2, self.count / ridge)
-        left = np.maximum(self.share @ self.centred**2 - explained, 1e-9)
+        ridge = self.count * self.values[:, None] + PENALTIES
+        explained = np.einsum("id,ip->pd", self.moment**2, self.count / ridge)
+        left = np.maximum(self.share @ self.targets**2 - explained, 1e-9)
         surprise = self.count * np.log(left) + np.log(ridge / PENALTIES).sum(axis=0)[:, None]
         return PENALTIES[surprise.argmin(axis=0)]
-
-    def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return means of targets and inputs, the inputs' principal axes and the moments along them."""
-        weight = self.share[rows] / self.share[rows].sum()
-        mean, middle = weight @ self.centred[rows], weight @ self.inputs[rows]
-        half = np.sqrt(weight)[:, None]
-        apart, targets = half * (self.inputs[rows] - middle), half * (self.centred[rows] - mean)
-        values, axes = np.linalg.eigh(apart.T @ apart)
-        moment = axes.T @ (apart.T @ targets)
-        return mean, middle, np.maximum(values, 0.0), axes, moment
-
-
-def _least_squares_length(values: np.ndarray, moment: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """Return ridge slopes along the axes (the first dimension), stretched to the length that fits their rows best."""
-    slopes = moment / (values[:, None] + penalty)
-    explained = (values[:, None] * slopes**2).sum(axis=0)
-    return slopes * (moment * slopes).sum(axis=0) / np.maximum(explained, 1e-12)
 
 
 def _scales(product: np.ndarray, square: np.ndarray, variance: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -165,6 +188,4 @@ def _scales(product: np.ndarray, square: np.ndarray, variance: np.ndarray, count
     certainty = square * count / variance
     common = np.clip((product / variance).sum() / (square / variance).sum(), 0.0, 1.0)
     scale = (product / square * certainty + common / SCALE_SPREAD**2) / (certainty + 1 / SCALE_SPREAD**2)
-    scale = np.clip(scale, 0.0, 1.0)
-    # The part that is noise falls as patients are added, and the folds left one of them out.
-    return np.sqrt(scale / np.maximum(scale + (1 - scale) * (1 - 1 / FOLDS), 1e-12))
+    return np.sqrt(np.clip(scale, 0.0, 1.0))
