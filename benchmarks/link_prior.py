@@ -35,9 +35,8 @@ class _Watched(score_regression._Part):
         found = super()._likeliest()
         covariance = np.eye(len(self.share))
         for column, penalty in enumerate(found):
-            inputs = self.inputs - self.share @ self.inputs
-            whole = covariance + inputs @ inputs.T / penalty
-            square = self.centred[:, column] @ np.linalg.solve(whole, self.centred[:, column])
+            whole = covariance + self.inputs @ self.inputs.T / penalty
+            square = self.targets[:, column] @ np.linalg.solve(whole, self.targets[:, column])
             count = len(self.share)
             self.likelihoods.append(-0.5 * (count * np.log(square / count) + np.linalg.slogdet(whole)[1]))
         return found
