@@ -44,8 +44,8 @@ SIZE, LATENTS = 64, 128
 # The encoders have seen images of the first one's source; the others are for privacy.
 NIH, ELSEWHERE = "nih_cxr14_sample", ("hannover_covid", "ct_ich")
 REPLICATES, REPLICATES_OF_ONE = 2, 40
-# Of each split's patients, to know what stratified splits do to the floors of the table's figures.
-RANDOM_HOLDOUTS = 6
+# Of each cohort's patients, to know what stratified splits do to the floors of the table's figures.
+RANDOM_HOLDOUTS = 200
 # One inner split cannot tell scores apart that differ by less; of those the fastest configuration is chosen.
 INDISTINCT = 0.03
 # These get every combination of five splits and five seeds, the default in every cohort.
@@ -80,10 +80,11 @@ def main() -> None:
             given = split_of(NIH, 0), table_of(NIH, "alphaGAN", 0)
             results["tuning"][name] = _tuned(*given, name, options.tuning_seconds)
             keep_results(options.results, results)
-    if "random holdouts" not in results:
-        found = [random_holdouts(split_of(NIH, split), count=RANDOM_HOLDOUTS, seed=split) for split in range(5)]
-        results["random holdouts"] = sum(found, [])
-        keep_results(options.results, results)
+    for cohort in (NIH, *ELSEWHERE):
+        known = results.setdefault("random holdouts", {})
+        if cohort not in known:
+            known[cohort] = random_holdouts(split_of(cohort, 0), count=RANDOM_HOLDOUTS, seed=0)
+            keep_results(options.results, results)
     for cell in plan(options.synthesizers):
         used = sum(sum(one["seconds"].values()) for one in results["cells"].values())
         if used > 60 * options.core_minutes:

@@ -227,13 +227,14 @@ def _elsewhere(results: dict[str, Any], cohort: str) -> list[str]:
 
 
 def _random_floors(results: dict[str, Any]) -> list[str]:
-    """Return what column shapes and pair trends of held-out patients are without stratified splits."""
-    found = results.get("random holdouts")
-    if not found:
-        return []
-    shapes, trends = np.mean(found, axis=0)
-    draws = f"Held-out patients drawn at random, not stratified ({len(found)} draws)"
-    return [f"{draws}: column shapes {shapes:.3f}, pair trends {trends:.3f}.", ""]
+    """Return the floors of the table's figures without stratified splits."""
+    found = results.get("random holdouts", {})
+    rows = [
+        f"| {cohort} | {len(draws)} | {' | '.join(f'{value:.3f}' for value in np.mean(draws, axis=0))} |"
+        for cohort, draws in found.items()
+    ]
+    head = ["| | draws | column shapes | pair trends | exact rows |", "|---" * 5 + "|"]
+    return ["**Held-out patients drawn at random, not stratified**", "", *head, *rows, ""] if rows else []
 
 
 def _one_cell(results: dict[str, Any]) -> list[str]:
