@@ -10,6 +10,8 @@ from scipy.special import ndtr
 __all__ = ["expected_values", "regress_on_scores"]
 
 FEWEST_PATIENTS = 10
+# Patients who are left out, each in turn, at once: bounds the memory.
+BLOCK = 512
 # From nearly least squares to slopes along the covariances, the limit of large penalties.
 PENALTIES = 10.0 ** np.arange(0.5, 5.1, 0.25)
 # How much the scale of a regression differs between columns, a standard deviation.
@@ -136,15 +138,16 @@ class _Part:
         counts = np.unique(self.patients, return_counts=True)[1]
         starts = np.cumsum(counts) - counts
         for count in np.unique(counts):
-            rows = order[starts[counts == count][:, None] + np.arange(count)]
-            share = self.share[rows][..., None]
-            moved = 1 / np.sqrt(1 - share.sum(axis=1, keepdims=True))
-            inputs, targets = (
-                np.concatenate([np.sqrt(share) * values[rows], moved * (share * values[rows]).sum(1, keepdims=True)], 1)
-                for values in (self.inputs, self.targets)
-            )
-            same = np.broadcast_to(np.eye(count), (len(rows), count, count))
-            yield inputs, targets, np.concatenate([same, np.sqrt(share) * moved], axis=2)
+            alike = order[starts[counts == count][:, None] + np.arange(count)]
+            for rows in np.split(alike, range(BLOCK, len(alike), BLOCK)):
+                share = self.share[rows][..., None]
+                moved = 1 / np.sqrt(1 - share.sum(axis=1, keepdims=True))
+                inputs, targets = (
+                    np.concatenate([np.sqrt(share) * own, moved * (share * own).sum(axis=1, keepdims=True)], axis=1)
+                    for own in (self.inputs[rows], self.targets[rows])
+                )
+                same = np.broadcast_to(np.eye(count), (len(rows), count, count))
+                yield inputs, targets, np.concatenate([same, np.sqrt(share) * moved], axis=2)
 
     def _without(self, inputs: np.ndarray, targets: np.ndarray, these: np.ndarray) -> np.ndarray:
         """Return predictions for patients by regressions without them, of the length that fits the others best.
@@ -157,16 +160,11 @@ class _Part:
         ridge, moment = self.ridge[:, these], self.moment[:, these]
         inverse = 1 / (self.values + self.penalties[these[0]])
         own = (inputs * inverse) @ inputs.mT
-        predicted = inputs @ ridge
-        # Slopes without a patient are those of all less `inverse * inputs' @ change`.
-        change = np.linalg.solve(np.eye(own.shape[1]) - own, targets - predicted)
-        found = predicted - own @ change
-        product = (moment * ridge).sum(0) - (predicted * targets + change * (predicted - own @ targets)).sum(1)
-        explained = (self.values[:, None] * ridge**2).sum(axis=0) - (found**2).sum(axis=1)
-        spread = self.values * inverse
-        explained -= (
-            change * (2 * inputs @ (spread[:, None] * ridge) - (inputs * spread * inverse) @ inputs.mT @ change)
-        ).sum(1)
+        change = np.linalg.solve(np.eye(own.shape[1]) - own, targets - inputs @ ridge)
+        slopes = ridge - inverse[:, None] * (inputs.mT @ change)
+        found = inputs @ slopes
+        product = (slopes * moment).sum(axis=1) - (found * targets).sum(axis=1)
+        explained = (self.values[:, None] * slopes**2).sum(axis=1) - (found**2).sum(axis=1)
         return found * (product / np.maximum(explained, 1e-12))[:, None]
 
     def _likeliest(self) -> np.ndarray:
