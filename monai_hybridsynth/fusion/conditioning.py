@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,20 @@ import pandas as pd
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.column_encoding import MISSING, CategoryColumn, LabelColumn, NumericColumn
 
-__all__ = ["Conditions", "FixedColumns", "choose_candidates"]
+__all__ = [
+    "Conditions",
+    "FixedColumns",
+    "choose_candidates",
+    "conditions_table",
+    "refuse_beside_exclusive",
+    "whole_number",
+]
 
 Conditions = Mapping[str, Any] | pd.DataFrame
 CANDIDATES_PER_ROUND = (8, 24, 96, 384)
 TOLERANCE = 0.05
+# Far beyond what encoders return; a network's sums of squares of much larger ones overflow float32.
+LARGEST_LATENT = 1e9
 
 
 @dataclass
@@ -42,20 +51,17 @@ class FixedColumns:
             num_records: how many records are drawn.
 
         Raises:
+            TypeError: if the number is no whole one, or the conditions are neither mapping nor table.
             ValueError: naming column, value and what is allowed, or that no record is asked for.
         """
-        if num_records < 1:
-            raise ValueError(f"num_records is {num_records}; ask for at least one record.")
-        if conditions is None or len(_columns(conditions)) == 0:
+        num_records = whole_number("num_records", num_records, least=1)
+        given = pd.DataFrame() if conditions is None else conditions_table(conditions)
+        if given.columns.empty:
             return None
-        if isinstance(conditions, pd.DataFrame):
-            if len(conditions) != num_records:
-                raise ValueError(
-                    f"conditions has {len(conditions)} rows but num_records is {num_records}; give one row per record."
-                )
-            given = conditions.reset_index(drop=True)
-        else:
-            given = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in conditions.items()})
+        if isinstance(conditions, pd.DataFrame) and len(given) != num_records:
+            raise ValueError(
+                f"conditions has {len(given)} rows but num_records is {num_records}; give one row per record."
+            )
         unknown = [name for name in given.columns if name not in layout.order]
         if unknown:
             raise ValueError(
@@ -126,20 +132,71 @@ def choose_candidates(
     return best, int((best_cost >= 1).sum())
 
 
-def _columns(conditions: Conditions) -> list:
-    """Return the names of the fixed columns."""
-    return list(conditions.columns if isinstance(conditions, pd.DataFrame) else conditions)
+def whole_number(name: str, value: Any, *, least: int) -> int:
+    """Return an argument that must be a whole number, such as a count or a seed.
+
+    Raises:
+        TypeError: if it is none; True and 3.0 are none.
+        ValueError: if it is less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}; give a whole number of at least {least}.")
+    if value < least:
+        raise ValueError(f"{name} is {value}; it must be at least {least}.")
+    return int(value)
+
+
+def conditions_table(conditions: Conditions) -> pd.DataFrame:
+    """Return conditions as a table with rows numbered from 0; those that hold for all records as one row.
+
+    Raises:
+        TypeError: if they are neither a mapping nor a table.
+        ValueError: if a column is there twice.
+    """
+    if isinstance(conditions, pd.DataFrame):
+        twice = list(dict.fromkeys(conditions.columns[conditions.columns.duplicated()]))
+        if twice:
+            raise ValueError(f"conditions has the columns {twice} twice; keep one of each.")
+        return conditions.reset_index(drop=True)
+    if not isinstance(conditions, Mapping):
+        raise TypeError(
+            f"conditions is {conditions!r}; give a mapping of columns to values, such as {{'sex': 'F'}}, a DataFrame "
+            "with a row per record, or None."
+        )
+    return pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in conditions.items()})
+
+
+def refuse_beside_exclusive(name: str, values: pd.Series, separator: str, exclusive: Collection[str]) -> None:
+    """Raise a ValueError if a label that stands alone, such as "No Finding", is asked for beside another one.
+
+    Args:
+        name: of the multi-label column.
+        values: labels joined by ``separator``.
+        separator: what stands between labels.
+        exclusive: labels that stand alone.
+    """
+    for value in values.dropna():
+        labels = _split(value, separator)
+        alone = sorted(labels.intersection(exclusive))
+        if alone and len(labels) > 1:
+            raise ValueError(
+                f"conditions asks for {value!r} in column {name!r}, but {alone[0]!r} stands alone there; ask for it "
+                "or for the others."
+            )
 
 
 def _latent_values(name: str, values: pd.Series) -> pd.Series:
-    """Return finite latent values."""
+    """Return latent values that a model can compute with."""
     try:
         found = values.astype(float)
     except (TypeError, ValueError):
         found = pd.Series([np.nan] * len(values))
-    wrong = values[~np.isfinite(found.to_numpy())]
+    wrong = values[~(np.abs(found.to_numpy()) <= LARGEST_LATENT)]
     if len(wrong):
-        raise ValueError(f"conditions asks for {wrong.iloc[0]!r} in column {name!r}; a latent is a finite number.")
+        raise ValueError(
+            f"conditions asks for {wrong.iloc[0]!r} in column {name!r}; a latent is a finite number, as an encoder "
+            f"returns it, between -{LARGEST_LATENT:g} and {LARGEST_LATENT:g}."
+        )
     return found
 
 
@@ -165,6 +222,8 @@ def _checked(column: NumericColumn | CategoryColumn | LabelColumn, values: pd.Se
             f"conditions asks for {wrong!r} in column {column.name!r}, which was not learned; allowed: "
             f"{sorted(allowed)} (values that too few patients have are not learned)."
         )
+    if isinstance(column, LabelColumn):
+        refuse_beside_exclusive(column.name, values, column.separator, column.exclusive)
     return values
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from monai_hybridsynth.fusion.conditional_gaussian_synthesizer import ConditionalGaussianSynthesizer
-from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, whole_number
 from monai_hybridsynth.fusion.ctgan_synthesizer import CTGANSynthesizer
 from monai_hybridsynth.fusion.latent_link import LatentLink
 from monai_hybridsynth.fusion.synthesizer import read_artifact, require_fitted, write_artifact
@@ -119,7 +119,8 @@ class FactorisedCTGANSynthesizer:
         values = pd.DataFrame(index=range(num_records)) if fixed is None else fixed.values
         latents = values[latent_columns(values)]
         clinical = values.drop(columns=latents.columns)
-        seeds = [int(number) for number in np.random.SeedSequence(seed).generate_state(2)]
+        entropy = whole_number("seed", seed, least=0)
+        seeds = [int(number) for number in np.random.SeedSequence(entropy).generate_state(2)]
         if latents.shape[1]:
             rows = self._rows_of_images(clinical, latents, seeds[0])
         else:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from monai_hybridsynth.data.record_schema import ColumnRules
 from monai_hybridsynth.data.record_schema.column_rules import ImplicationRule
-from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, whole_number
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.column_encoding import MISSING
 
@@ -44,10 +44,11 @@ def draw_records(
         seed: the same seed gives the same records.
 
     Raises:
+        TypeError: if ``num_records`` or ``seed`` is no whole number, or the conditions are neither mapping nor table.
         ValueError: if the conditions break a rule themselves, or a record cannot keep one.
     """
     fixed = FixedColumns.read(conditions, layout, num_records)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole_number("seed", seed, least=0))
     if fixed is not None:
         _refuse_broken_conditions(fixed, layout)
     records = _drawn(draw, fixed, num_records, rng)
@@ -133,8 +134,9 @@ def _replaced(records: pd.DataFrame, others: list[pd.DataFrame]) -> pd.DataFrame
 
 
 def _refuse_broken_conditions(fixed: FixedColumns, layout: TableLayout) -> None:
-    """Raise an error if values that are asked for together break a rule."""
-    for number, broken in enumerate(layout.rules.broken(fixed.values)):
+    """Raise an error if values that are asked for together break a rule, whatever is drawn beside them."""
+    for number, rule in layout.rules.among(fixed.values.columns):
+        broken = np.any(list(rule.broken_values(fixed.values).values()), axis=0)
         if broken.any():
             row = int(np.flatnonzero(broken)[0])
             raise ValueError(

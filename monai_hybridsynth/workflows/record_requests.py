@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.fusion import Conditions, RecordSynthesizer, latent_columns
+from monai_hybridsynth.fusion.conditioning import conditions_table, refuse_beside_exclusive, whole_number
 
 from .balanced_column import BalancedColumn
 
@@ -30,7 +31,8 @@ class RecordRequests(Dataset):
 
     Raises:
         ValueError: if a fixed or balanced column is not modelled, a column is both, or the table has another number of
-            rows.
+            rows, or a label is asked for beside the one that stands for none.
+        TypeError: if ``num_records`` is no whole number, or ``conditions`` neither a mapping nor a table.
         CohortError: if a fixed value does not fit the schema, or fixed values break a rule between columns.
     """
 
@@ -47,16 +49,16 @@ class RecordRequests(Dataset):
         self.table: pd.DataFrame | None = None
         self.mapping: dict[str, Any] | None = None
         if isinstance(conditions, pd.DataFrame):
-            self.table = _parse(conditions, schema)
+            self.table = _parse(conditions_table(conditions), schema)
             num_records = len(self.table) if num_records is None else num_records
             if len(self.table) != num_records:
                 raise ValueError(f"conditions has {len(self.table)} rows for {num_records} records; give one row each.")
         elif conditions:
-            row = _parse(pd.DataFrame({name: [value] for name, value in conditions.items()}), schema)
+            row = _parse(conditions_table(conditions), schema)
             self.mapping = {str(name): row[name].iloc[0] for name in row.columns}
-        if num_records is None or num_records < 1:
-            raise ValueError(f"num_records is {num_records}; give a positive number, or a table of conditions.")
-        self.num_records = int(num_records)
+        if num_records is None:
+            raise ValueError("num_records is None; give a positive number, or a table of conditions.")
+        self.num_records = whole_number("num_records", num_records, least=1)
         self.balance = None if balance is None else BalancedColumn(balance, schema)
         if self.balance is not None and self.table is not None:
             raise ValueError(
@@ -120,6 +122,9 @@ def _parse(table: pd.DataFrame, schema: RecordSchema) -> pd.DataFrame:
     if unknown:
         raise ValueError(f"conditions fix {unknown}, which are not modelled; the columns are {schema.feature_names}.")
     fields = [replace(schema[name], on_invalid="error") for name in clinical]
-    part = RecordSchema(fields, schema.image, schema.rules.within(dict.fromkeys(clinical)))
-    parsed = part.parse(table[clinical]) if clinical else pd.DataFrame(index=table.index)
+    rules = [rule.to_dict() for _, rule in schema.rules.among(clinical)]
+    parsed = RecordSchema(fields, schema.image, rules).parse(table[clinical]) if clinical else table[[]]
+    for field in fields:
+        if field.separator and field.empty_label is not None:
+            refuse_beside_exclusive(field.name, parsed[field.name], field.separator, [field.empty_label])
     return pd.concat([parsed, table[latents].astype("float32")], axis=1).reset_index(drop=True)

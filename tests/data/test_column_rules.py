@@ -172,3 +172,13 @@ def test_premises_are_what_is_asked_about_first():
         {"column": "findings", "contains": "Effusion"},
         {"column": "days_to_death", "is": "present"},
     ]
+
+
+def test_among_some_columns_an_order_speaks_of_two_an_implication_of_both():
+    longer = {"ascending": ["days_to_icu", "days_to_death", "days_home"]}
+    home = RecordField("days_home", "integer", kind="integer", unit="d")
+    rules = RecordSchema([*FIELDS, home], rules=[ICU_DAYS, longer]).rules
+    said = [(number, rule.to_dict()) for number, rule in rules.among({"days_home", "days_to_icu"})]
+    assert said == [(1, {"ascending": ["days_to_icu", "days_home"]})]
+    assert [number for number, _ in rules.among({"icu", "days_to_icu"})] == [0]
+    assert [rule for _, rule in rules.among({entry.name for entry in [*FIELDS, home]})] == list(rules)

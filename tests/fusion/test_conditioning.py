@@ -37,6 +37,9 @@ def test_a_mapping_holds_for_all_records(layout):
         ({"images_before": 2.5}, "asks for 2.5 in column 'images_before'; it holds whole numbers"),
         ({"latent_001": np.inf}, "a latent is a finite number"),
         ({"latent_001": "x"}, "a latent is a finite number"),
+        ({"latent_001": 1e39}, r"asks for 1e\+39 in column 'latent_001'.*between -1e\+09 and 1e\+09"),
+        ({"latent_001": -1e20}, r"asks for -1e\+20 in column 'latent_001'"),
+        ({"findings": "Mass|No Finding"}, r"'Mass\|No Finding' in column 'findings', but 'No Finding' stands alone"),
         ({"weight": 1}, r"columns \['weight'\] that are not modelled"),
         ({"patient_id": "patient-0001"}, "not modelled"),
         (pd.DataFrame({"sex": ["F", "M"]}), "has 2 rows but num_records is 3"),
@@ -46,6 +49,35 @@ def test_a_mapping_holds_for_all_records(layout):
 def test_what_was_not_learned_is_refused(layout, conditions, message):
     with pytest.raises(ValueError, match=message):
         FixedColumns.read(conditions, layout, 3)
+
+
+def test_a_column_that_is_there_twice_is_refused(layout):
+    for name in ("age", "sex", "latent_001"):
+        twice = pd.DataFrame([[1, 2]] * 3, columns=[name, name])
+        with pytest.raises(ValueError, match=rf"conditions has the columns \['{name}'\] twice; keep one of each"):
+            FixedColumns.read(twice, layout, 3)
+
+
+@pytest.mark.parametrize("conditions", [["sex"], "sex", 1, []])
+def test_conditions_of_another_type_are_refused(layout, conditions):
+    with pytest.raises(TypeError, match="give a mapping of columns to values, such as {'sex': 'F'}, a DataFrame"):
+        FixedColumns.read(conditions, layout, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "message"),
+    [
+        (2.5, TypeError, "num_records is 2.5; give a whole number of at least 1"),
+        ("10", TypeError, "num_records is '10'; give a whole number"),
+        (True, TypeError, "num_records is True; give a whole number"),
+        (None, TypeError, "num_records is None; give a whole number"),
+        (-1, ValueError, "num_records is -1; it must be at least 1"),
+    ],
+)
+def test_the_number_of_records_is_a_whole_one(layout, number, error, message):
+    with pytest.raises(error, match=message):
+        FixedColumns.read(None, layout, number)
+    assert len(FixedColumns.read({"sex": "F"}, layout, np.int64(3)).values) == 3
 
 
 def test_a_number_outside_the_range_is_kept_with_a_warning(layout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import replace
 
@@ -165,6 +166,35 @@ def test_conditions_that_break_a_rule_are_refused():
     wanted = pd.DataFrame({"icu": ["yes", "no"], "stage": ["severe", "severe"]})
     with pytest.raises(ValueError, match="of record 1 break rule 5 .*, because 'stage' is 'severe', 'icu' is 'no'"):
         synthesizer.sample(2, conditions=wanted, seed=0)
+
+
+@pytest.mark.parametrize("order", [("icu_day", "ratio", "death_day"), ("icu_day", "death_day", "ratio")])
+def test_an_order_is_broken_by_two_of_its_columns_whatever_the_third_is(order):
+    fields = [replace(entry, unit="d") if entry.name == "ratio" else entry for entry in make_schema(())]
+    schema = RecordSchema(fields, rules=[{"ascending": order}])
+    synthesizer = IndependentSynthesizer().fit(make_table(), schema, seed=0)
+    rule = f"rule 1 ({' <= '.join(map(repr, order))}), because 'icu_day' is 9, 'death_day' is 4; change"
+    with pytest.raises(ValueError, match=re.escape(f"conditions of record 0 break {rule}")):
+        synthesizer.sample(3, conditions={"icu_day": 9, "death_day": 4.0}, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "error", "message"),
+    [
+        (None, TypeError, "seed is None; give a whole number of at least 0"),
+        (1.0, TypeError, "seed is 1.0; give a whole number"),
+        (-1, ValueError, "seed is -1; it must be at least 0"),
+    ],
+)
+def test_a_seed_is_a_whole_number(fitted, seed, error, message):
+    with pytest.raises(error, match=message):
+        fitted.sample(3, seed=seed)
+
+
+def test_a_numpy_seed_is_a_seed(fitted):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="all 512 candidates")
+        pd.testing.assert_frame_equal(fitted.sample(3, seed=np.int64(5)), fitted.sample(3, seed=5))
 
 
 @pytest.fixture(scope="module")

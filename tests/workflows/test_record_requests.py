@@ -15,8 +15,13 @@ SCHEMA = RecordSchema(
         RecordField("age", "number", kind="continuous", unit="a", minimum=0, maximum=120),
         RecordField("sex", kind="binary", enum=("F", "M")),
         RecordField("note", role="excluded"),
+        RecordField("findings", kind="multilabel", separator="|", enum=("A", "B", "None"), empty_label="None"),
+        *[RecordField(f"day_{number}", "integer", kind="integer", unit="d") for number in range(3)],
     ],
-    rules=[{"if": {"column": "sex", "equals": "M"}, "then": {"column": "age", "maximum": 90}}],
+    rules=[
+        {"if": {"column": "sex", "equals": "M"}, "then": {"column": "age", "maximum": 90}},
+        {"ascending": ["day_0", "day_1", "day_2"]},
+    ],
 )
 
 
@@ -55,6 +60,16 @@ def test_a_table_fixes_row_by_row_and_starts_again_after_its_end(tmp_path, suffi
     [
         ({"num_records": 0}, ValueError, "num_records is 0"),
         ({"num_records": None}, ValueError, "num_records is None"),
+        ({"num_records": 2.5}, TypeError, "num_records is 2.5; give a whole number"),
+        ({"num_records": "10"}, TypeError, "num_records is '10'; give a whole number"),
+        ({"num_records": 2, "conditions": ["sex"]}, TypeError, "give a mapping of columns to values"),
+        (
+            {"num_records": 1, "conditions": pd.DataFrame([["F", "M"]], columns=["sex", "sex"])},
+            ValueError,
+            r"has the columns \['sex'\] twice",
+        ),
+        ({"num_records": 2, "conditions": {"findings": "A|None"}}, ValueError, "'A|None' .* 'None' stands alone"),
+        ({"num_records": 2, "conditions": {"day_0": 9, "day_2": 4}}, CohortError, "'day_0' is 9, 'day_2' is 4"),
         ({"num_records": 2, "conditions": {"note": "x"}}, ValueError, r"fix \['note'\]"),
         ({"num_records": 2, "conditions": {"height": 2}}, ValueError, r"fix \['height'\]"),
         ({"num_records": 2, "conditions": {"sex": "divers"}}, CohortError, "divers"),

@@ -196,6 +196,20 @@ class ColumnRules:
         """Return the rules, numbered from 0, all of whose columns the table has."""
         return [(n, rule) for n, rule in enumerate(self.rules) if set(rule.columns) <= set(table.columns)]
 
+    def among(self, columns: Collection[str]) -> list[tuple[int, ImplicationRule | OrderRule]]:
+        """Return what the rules, numbered from 0, say of some columns whatever the others hold.
+
+        An implication speaks of both of its columns; an order also of two with others between them.
+        """
+        found: list[tuple[int, ImplicationRule | OrderRule]] = []
+        for number, rule in enumerate(self.rules):
+            there = tuple(name for name in rule.columns if name in columns)
+            if there == rule.columns:
+                found.append((number, rule))
+            elif isinstance(rule, OrderRule) and len(there) > 1:
+                found.append((number, OrderRule(there)))
+        return found
+
     def premises(self) -> list[ColumnCondition]:
         """Return what the rules ask about before they demand anything: conditions, and which values of an order exist.
 
@@ -217,8 +231,8 @@ class ColumnRules:
         return f"rule {number + 1} ({self.rules[number]})"
 
     def told_of_row(self, number: int, table: pd.DataFrame, position: int) -> str:
-        """Return a rule in words, and what the row at a position says."""
-        row = {name: table[name].iloc[position] for name in self.rules[number].columns}
+        """Return a rule in words, and what the row at a position says of it."""
+        row = {name: table[name].iloc[position] for name in self.rules[number].columns if name in table}
         said = {
             name: "missing" if pd.isna(value) else f"{value!r}" if isinstance(value, str) else f"{value:g}"
             for name, value in row.items()
