@@ -121,7 +121,16 @@ class CategoryColumn(_Column):
     """A binary, categorical or ordinal column."""
 
     def flatten(self, values: pd.Series) -> dict[str, np.ndarray]:
-        """Return categories as strings; one that was not learned becomes ``<missing>`` or the most frequent one."""
+        """Return categories as strings; one that was not learned becomes ``<missing>`` or the most frequent one.
+
+        Raises:
+            ValueError: if the values are True and False: a category is text, and does not turn into them again.
+        """
+        if pd.api.types.is_bool_dtype(values.dtype):
+            raise ValueError(
+                f"column {self.name!r} holds True and False, but categories are text; pass the table as "
+                "RecordSchema.parse() returns it."
+            )
         flat = self.flats[0]
         known = flat.categories or ()
         fallback = MISSING if MISSING in known else known[int(np.argmax(flat.shares))]

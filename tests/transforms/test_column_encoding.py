@@ -32,6 +32,13 @@ def test_the_dtype_comes_back(values, kind):
     assert (back == values).mean() > 0.6
 
 
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "category"])
+def test_truth_values_are_no_categories(dtype):
+    values = pd.Series([True, False] * 20).astype(dtype)
+    with pytest.raises(ValueError, match=r"column 'x' holds True and False.*RecordSchema.parse"):
+        fit(values, "binary").flatten(values)
+
+
 def test_numbers_are_rounded_as_they_came():
     column = fit(pd.Series(np.round(np.random.default_rng(0).normal(7, 1, 100), 2)), "continuous")
     assert column.decimals == 2
