@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns
+from monai_hybridsynth.fusion.conditioning import Conditions, FixedColumns, whole_number
 from monai_hybridsynth.fusion.joint_flow_training import FlowCourse, train_record_flow
 from monai_hybridsynth.fusion.latent_whitening import LatentWhitening, clip_outliers
 from monai_hybridsynth.fusion.public_directions import public_axes
@@ -29,6 +29,7 @@ __all__ = ["JointFlowSynthesizer"]
 
 BLOCK = 8192
 CALIBRATION_RECORDS = 4000
+COUNTS = ("latent_components", "max_steps", "batch_size", "check_every", "patience", "num_steps")
 DIGITS = 4  # decimals of the course of a training in the artifact
 
 
@@ -37,14 +38,15 @@ class JointFlowSynthesizer:
 
     In training a random part of each record is given and the rest is to be drawn, so one network answers every
     question: whole records, the table given the image, the image given the table, one missing value given both.
-    Training watches patients left out, by their loss and by a membership attack, and takes the best weights.
+    Training watches patients left out, by their loss and by a membership attack, and takes the best weights; where the
+    attack succeeds at every evaluation, as it may in a small cohort, the least memorising ones, with a warning.
 
     Args:
         latent_components: scores that stand for the latents (``LatentWhitening``); fewer in small cohorts.
         width, depth, dropout: of the network.
-        max_steps, batch_size, learning_rate, average_decay: of the training.
+        max_steps, batch_size, learning_rate, average_decay: of the training; the decay at least 0 and below 1.
         check_every, patience: steps between evaluations, and evaluations without improvement that end it.
-        largest_membership: AUROC of a membership attack by loss above which weights are not taken.
+        largest_membership: AUROC of a membership attack by loss; weights above it are taken only where all are.
         num_steps: steps of sampling, two network evaluations each.
         minimum_patients: patients that must share a category, and that each end of a range stands for.
         public_encoder: as in `ConditionalGaussianSynthesizer`: latents are learned along the axes of public images.
@@ -80,6 +82,10 @@ class JointFlowSynthesizer:
     ) -> None:
         given, left_out = locals(), ("self", "public_encoder", "progress")
         self.options = {name: value for name, value in given.items() if name not in left_out}
+        for name in COUNTS:
+            whole_number(name, self.options[name], least=1)
+        if not 0 <= average_decay < 1:
+            raise ValueError(f"average_decay is {average_decay}; it must be at least 0, no average, and below 1.")
         self.public_encoder = public_encoder
         self.progress = progress
 

@@ -74,6 +74,25 @@ def test_the_artifact_holds_no_row(flow, table, tmp_path):
     assert all("patient-" not in text for text in (tmp_path / "artifact" / "synthesizer.json").read_text().splitlines())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"average_decay": 1.0}, ValueError, "average_decay is 1.0; it must be at least 0"),
+        ({"average_decay": -0.1}, ValueError, "average_decay is -0.1"),
+        ({"max_steps": 0}, ValueError, "max_steps is 0; it must be at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"check_every": -1}, ValueError, "check_every is -1"),
+        ({"patience": 0}, ValueError, "patience is 0"),
+        ({"num_steps": 0}, ValueError, "num_steps is 0"),
+        ({"latent_components": 0}, ValueError, "latent_components is 0"),
+        ({"max_steps": 1e3}, TypeError, "max_steps is 1000.0; give a whole number"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_by_name(arguments, error, message):
+    with pytest.raises(error, match=message):
+        JointFlowSynthesizer(**arguments)
+
+
 @pytest.mark.parametrize("call", ["sample", "save"])
 def test_use_before_fit(call, tmp_path):
     fresh = JointFlowSynthesizer()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
-from monai_hybridsynth.fusion.joint_flow_training import train_record_flow
+from monai_hybridsynth.fusion import joint_flow_training
+from monai_hybridsynth.fusion.joint_flow_training import CHECKED_DRAWS, train_record_flow
 
 BLOCKS = [slice(0, 1), slice(1, 5)]
 
@@ -45,6 +48,44 @@ def test_memorising_is_seen_and_ends_the_choice():
     assert max(course.membership_auroc) > 0.85
     _, guarded = train(records(20), width=128, max_steps=700, largest_membership=0.7)
     assert guarded.membership_auroc[guarded.chosen] <= 0.7
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "chosen", "reached"),
+    [
+        ([(3.0, 0.5), (2.0, 0.5), (1.0, 0.9)], 1, None),  # the usual course: the least loss below the limit
+        ([(1.0, 0.9), (2.0, 0.6), (3.0, 0.5)], 1, None),  # a first one above the limit, of whatever loss, gives way
+        ([(1.0, 0.9), (3.0, 0.7), (2.0, 0.8)], 1, "0.71 after 100 steps"),  # none keeps it: the least memorising
+    ],
+)
+def test_weights_above_the_limit_are_taken_only_where_all_are(monkeypatch, evaluations, chosen, reached):
+    course = iter(evaluations)
+
+    def scripted(network, watched, noise, times, known):
+        loss, auroc = next(course)
+        left_out = 6  # of 40
+        trained = len(watched) // CHECKED_DRAWS - left_out
+        below = np.arange(trained) < round(auroc * trained)
+        losses = np.append(np.where(below, loss - 0.5, loss + 0.5), np.full(left_out, loss))
+        return torch.from_numpy(losses).repeat_interleave(CHECKED_DRAWS)
+
+    monkeypatch.setattr(joint_flow_training, "flow_losses", scripted)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _, found = train(records(40), max_steps=150, largest_membership=0.61)
+    assert found.chosen == chosen
+    said = [str(warning.message) for warning in told if warning.category is UserWarning]
+    assert len(said) == (reached is not None)
+    if reached is not None:
+        assert f"reaches AUROC {reached}, the least of 3 evaluations, above largest_membership 0.61" in said[0]
+        assert "Train fewer steps (max_steps, or a smaller check_every) or on more patients" in said[0]
+
+
+def test_a_short_training_is_evaluated_at_its_end():
+    with pytest.warns(UserWarning, match=r"reaches AUROC .* after 30 steps, the least of 1 evaluations, above"):
+        _, course = train(records(40), max_steps=30, largest_membership=0.0)
+    assert (course.steps, course.chosen) == ([30], 0)
+    assert len(course.membership_auroc) == 1
 
 
 def test_it_ends_when_nothing_improves():
