@@ -125,6 +125,9 @@ $(POOLS)/chest: | $(READY)
 $(POOLS)/head_ct: | $(READY)
 	$(RUN) benchmarks/pretraining_pool.py --source $(DATA)/mednist --label HeadCT --modality head_ct --out $@
 
+runs/peers/mediffusion: | $(READY)
+	$(RUN) -m pip install --quiet --no-deps --target runs/peers mediffusion
+
 $(VENV)/.bench: $(READY)
 	$(RUN) -m pip install --quiet -c constraints.txt --editable ".[bench]"
 	touch $@
@@ -146,9 +149,11 @@ bench-runs:
 bench-studies: bench-runs
 	DATA=$(DATA) RUN=$(RUN) benchmarks/supplementation_runs.sh
 
-bench: $(VENV)/.bench bench-runs bench-studies $(POOLS)/chest $(POOLS)/head_ct
+# A command that fails does not keep the others from running; it is named at the end.
+bench: $(VENV)/.bench bench-runs bench-studies $(POOLS)/chest $(POOLS)/head_ct runs/peers/mediffusion
 	@sed -e ':a' -e '/\\$$/N; s/\\\n//; ta' benchmarks/RESULTS.md | grep '^python benchmarks/' \
 		| sed -e 's# POOL # $(POOLS)/chest #; s# HEAD_CT_POOL # $(POOLS)/head_ct #; s#\.\./shared/data#$(DATA)#g' \
-		| while read -r line; do \
-			echo "== $$line"; PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash -c "$$line" < /dev/null || exit 1; \
-		done
+		| { failed=0; while read -r line; do \
+			echo "== $$line"; \
+			PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash -c "$$line" < /dev/null || { echo "FAILED: $$line" >&2; failed=1; }; \
+		done; exit $$failed; }

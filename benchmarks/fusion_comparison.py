@@ -32,7 +32,7 @@ from fusion_cohorts import (
     read_split,
     shipped_codec,
 )
-from fusion_competitors import CONFIGURATIONS, NAMES, build
+from fusion_competitors import ALONG_PUBLIC_AXES, CONFIGURATIONS, NAMES, build
 from fusion_judgement import inner_score, judge, random_holdouts
 from fusion_report import write_report
 from results_file import keep_results
@@ -75,8 +75,9 @@ def main() -> None:
     codec_of = lru_cache(maxsize=None)(partial(_codec, options))
     table_of = lru_cache(maxsize=None)(lambda name, decoder, k: split_of(name, k).table(codec_of(name, decoder)))
     components = components_encoder(work / "components_public.safetensors", LATENTS)
+    plain = {name.removesuffix(ALONG_PUBLIC_AXES) for name in options.synthesizers}
     for name in CONFIGURATIONS:
-        if name in options.synthesizers and name not in results["tuning"]:
+        if name in plain and name not in results["tuning"]:
             given = split_of(NIH, 0), table_of(NIH, "alphaGAN", 0)
             results["tuning"][name] = _tuned(*given, name, options.tuning_seconds)
             keep_results(options.results, results)
@@ -85,6 +86,7 @@ def main() -> None:
         if cohort not in known:
             known[cohort] = random_holdouts(split_of(cohort, 0), count=RANDOM_HOLDOUTS, seed=0)
             keep_results(options.results, results)
+    failed: list[str] = []
     for cell in plan(options.synthesizers):
         used = sum(sum(one["seconds"].values()) for one in results["cells"].values())
         if used > 60 * options.core_minutes:
@@ -93,7 +95,7 @@ def main() -> None:
         key = " | ".join(map(str, cell))
         if key in results["cells"]:
             continue
-        chosen = results["tuning"].get(cell.name, {}).get("chosen", {})
+        chosen = results["tuning"].get(cell.name.removesuffix(ALONG_PUBLIC_AXES), {}).get("chosen", {})
         first = cell[:4] == (NIH, "alphaGAN", 0, 0)
         replicates = REPLICATES_OF_ONE if first else REPLICATES
         given = split_of(cell.cohort, cell.split), table_of(cell.cohort, cell.decoder, cell.split)
@@ -103,18 +105,22 @@ def main() -> None:
             synthesizer = build(cell.name, chosen, public_encoder=known)
             found = judge(*given, codec, synthesizer, seed=cell.seed, num_replicates=replicates)
         except Exception as error:  # one package that fails must not end a run of an hour
-            print(f"{key}: {type(error).__name__}: {error}", flush=True)
+            failed.append(f"{key}: {type(error).__name__}: {error}")
+            print(failed[-1], flush=True)
             continue
         results["cells"][key] = cell._asdict() | found
         keep_results(options.results, results)
         print(time.strftime("%H:%M:%S"), key, found["seconds"], flush=True)
     write_report(results, options.out, options.plot)
+    if failed:
+        raise SystemExit("not in the tables, since they failed:\n" + "\n".join(failed))
 
 
 def plan(names: list[str]) -> Iterator[Cell]:
     """Yield cells in the order of their worth: every synthesizer once, then cohorts, splits and seeds."""
     slow = [name for name in names if name in SLOW]
-    quick = [name for name in names if name not in SLOW]
+    along = [name for name in names if name.endswith(ALONG_PUBLIC_AXES)]
+    quick = [name for name in names if name not in (*SLOW, *along)]
     nih = partial(Cell, NIH)
     yield from (nih(decoder, 0, 0, name) for name in quick for decoder in ("alphaGAN", "PCA"))
     yield from (nih("alphaGAN", 0, 0, name) for name in slow)
@@ -127,6 +133,7 @@ def plan(names: list[str]) -> Iterator[Cell]:
     yield from (nih("alphaGAN", 0, seed, name) for seed in range(1, 5) for name in quick)
     yield from (Cell(cohort, "alphaGAN", split, 0, name) for split in (3, 4) for cohort in ELSEWHERE for name in quick)
     yield from (nih("alphaGAN", split, 0, name) for split in range(1, 5) for name in slow)
+    yield from (nih("alphaGAN", split, 0, name) for split in range(5) for name in along)
     yield from (nih("PCA", split, 0, name) for split in (1, 2) for name in quick)
     fast = [name for name in names if name in FAST]
     yield from (nih("alphaGAN", split, seed, name) for seed in range(1, 5) for split in range(1, 5) for name in fast)

@@ -21,10 +21,12 @@ import torch
 from monai_hybridsynth import fusion
 from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.fusion import LatentWhitening, RecordSynthesizer
+from monai_hybridsynth.fusion.latent_whitening import clip_outliers
+from monai_hybridsynth.fusion.public_directions import public_axes
 from monai_hybridsynth.fusion.table_layout import TableLayout
 from monai_hybridsynth.transforms.published_statistics import patient_weights
 
-__all__ = ["CONFIGURATIONS", "CONTROLS", "NAMES", "OURS", "build"]
+__all__ = ["ALONG_PUBLIC_AXES", "CONFIGURATIONS", "CONTROLS", "NAMES", "OURS", "build"]
 
 
 class ResampledRecords:
@@ -48,23 +50,31 @@ class CompetitorSynthesizer:
     Args:
         components: scores that stand for the latents; 0 for the raw latents.
         directions: of the scores, ``"principal"`` or ``"clinical"``.
+        public_encoder: file of `write_public_encoder`, along whose axes the scores lie, as with ours; or None.
         options: arguments of the package's model.
     """
 
-    def __init__(self, *, components: int = 0, directions: str = "principal", **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        components: int = 0,
+        directions: str = "principal",
+        public_encoder: Path | None = None,
+        **options: Any,
+    ) -> None:
         self.components, self.directions, self.options = components, directions, options
+        self.public_encoder = public_encoder
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> CompetitorSynthesizer:
         """Learn the joint table."""
         self.layout, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=5)
         self.whitening = None
         if self.components:
+            weights = patient_weights(patients)
+            known: dict[str, Any] = {"weights": weights, "patients": patients, "seed": seed}
+            axes = public_axes(self.public_encoder, clip_outliers(latents, weights), **known)
             self.whitening = LatentWhitening(self.components, directions=self.directions).fit(
-                latents,
-                self.layout.encoder.transform(table),
-                weights=patient_weights(patients),
-                patients=patients,
-                seed=seed,
+                latents, self.layout.encoder.transform(table), **known, axes=axes
             )
             latents = self.whitening.transform(latents)
         self.image_names = [f"image {number}" for number in range(latents.shape[1])]
@@ -261,7 +271,9 @@ CONFIGURATIONS: dict[str, list[dict[str, Any]]] = {
         {"n_t": 10, "duplicate_K": 10, "n_estimators": 20, "max_depth": 4, **PRINCIPAL},
     ],
 }
-NAMES = [*CONTROLS, *COMPETITORS, *OURS, *PAPER]
+# Competitors as they were tuned, given what ours are given: what public axes do, and what the synthesizer.
+ALONG_PUBLIC_AXES = ", public axes"
+NAMES = [*CONTROLS, *COMPETITORS, *(name + ALONG_PUBLIC_AXES for name in COMPETITORS), *OURS, *PAPER]
 
 
 def build(name: str, arguments: dict[str, Any] | None = None, *, public_encoder: Path | None = None) -> Any:
@@ -271,4 +283,7 @@ def build(name: str, arguments: dict[str, Any] | None = None, *, public_encoder:
     """
     if name in OURS:
         return OURS[name](public_encoder=public_encoder)
+    if name.endswith(ALONG_PUBLIC_AXES):
+        made = COMPETITORS[name.removesuffix(ALONG_PUBLIC_AXES)]
+        return made(**CLINICAL | (arguments or {}), public_encoder=public_encoder)
     return {**CONTROLS, **PAPER, **COMPETITORS}[name](**(arguments or {}))

@@ -288,8 +288,8 @@ def _averaged(parts: list[list]) -> str:
 
 
 _EXPLAINED = [
-    "One run on one core; all use the same latents, patients, judges and attacks, and five synthetic records per "
-    "training row. Predictors see components of the real training images' pixels. `fits` counts splits x seeds; a fit "
+    "All use the same latents, patients, judges and attacks, one core each, and five synthetic records per training "
+    "row. Predictors see components of the real training images' pixels. `fits` counts splits x seeds; a fit "
     "is one split by patient and one seed. A split's value is the mean over its seeds; intervals are 95 % over splits, "
     "widened because splits share patients (Nadeau and Bengio 2003: variance times 1/splits + 1/3; Student's t). "
     "Without an interval there are fewer than three splits.",
@@ -302,7 +302,7 @@ _EXPLAINED = [
     "and records` is the attack of `benchmarks/encoder_attack.py` on all, by somebody who also has the encoder. In "
     "brackets behind a share: the same of held-out patients. NIH images are of the source on which the encoder was "
     "trained, hence the two other cohorts. Ours learn latents along public axes where the encoder has them, as the "
-    "bundle does.",
+    "bundle does; competitors as they come, and once more with scores along these axes (`public axes`).",
     "`resampled patients` draws training records again and must be caught; `independent columns` is the floor. "
     "Splits are stratified by the targets, and so are the draws of synthetic records, as many as are held out, behind "
     "column shapes and pair trends: plain draws would fall short of the held-out patients as patients drawn at random "

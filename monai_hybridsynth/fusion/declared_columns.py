@@ -29,6 +29,8 @@ __all__ = ["DeclaredCategory", "DeclaredColumn", "DeclaredLabels", "DeclaredNumb
 BINS = 16
 LABELS_COUNTED = 2  # a row with more labels counts less for each
 DIGITS = 3  # of a continuous number, over its declared range
+# As `RecordSchema.parse` gives them. The table's own could tell that one patient has no value.
+DTYPES = {"continuous": "float64", "integer": "Int64"}
 
 
 @dataclass
@@ -37,7 +39,7 @@ class DeclaredColumn(ABC):
 
     Attributes:
         field: of the public schema.
-        dtype: of the parsed column.
+        dtype: of the parsed column, by its kind alone.
     """
 
     field: RecordField
@@ -207,7 +209,7 @@ def declared_columns(table: pd.DataFrame, schema: RecordSchema) -> list[Declared
             f"{open_ends} have no minimum and maximum and columns {no_names} no enum; declare them, from what is "
             "plausible and not from the data, or exclude the columns."
         )
-    return [kinds.get(field.kind, DeclaredCategory)(field, str(table[field.name].dtype)) for field in fields]
+    return [kinds.get(field.kind, DeclaredCategory)(field, DTYPES.get(field.kind, "object")) for field in fields]
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

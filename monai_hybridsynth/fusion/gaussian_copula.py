@@ -13,6 +13,10 @@ __all__ = ["GaussianCopula", "fit_copula", "joint_copula", "truncated_normal"]
 
 SWEEPS, FIRST_KEPT = 60, 20
 SMALLEST_VARIANCE = 1e-3
+# Moments that variables are drawn from are those of the patients and of so many whose variables are independent: few
+# patients would else make drawn variables, and so their moments, more and more alike. With three, no more rows of
+# records equal a patient's than rows of other patients do (`benchmarks/RESULTS.md`, "Synthesizers of hybrid records").
+INDEPENDENT_PATIENTS = 3
 
 
 @dataclass
@@ -63,9 +67,10 @@ def fit_copula(
 
     Data augmentation as in Hoff 2007 (https://arxiv.org/abs/math/0610937), with fixed thresholds in place of rank
     bounds: in turn, every underlying variable is drawn given all others within its bounds, and moments are taken again.
-    # Differs from the paper: moments are shrunk estimates (correlations by Schaefer and Strimmer 2005), not posterior
-    draws, and averaged over the last sweeps. The scores, which are always known, do not take part in the draws; how the
-    clinical variables depend on them is a regression of its own (`regress_on_scores`).
+    # Differs from the paper: moments are shrunk estimates under a weak prior, not posterior draws, and averaged over
+    the last sweeps. They are shrunk in every sweep (see `_shrunk`), so that a pair that the data leave open, such as a
+    value and its absence, goes to 0 and does not wander. The scores, which are always known, do not take part in the
+    draws; how the clinical variables depend on them is a regression of its own (`regress_on_scores`).
 
     Args:
         lower: bounds of the clinical variables, ``(rows, d)``.
@@ -143,13 +148,15 @@ class _Sweeps:
         self._take_moments()
 
     def _take_moments(self) -> None:
-        """Estimate mean, covariance and slopes from the drawn values."""
+        """Estimate mean and covariance from the drawn values."""
         mean = self.share @ self.z
         centred = self.z - mean
         covariance = (centred * self.share[:, None]).T @ centred
         scale = np.where(self.is_number, 1.0, 1 / np.sqrt(np.maximum(np.diag(covariance), 1e-6)))
         covariance = covariance * scale * scale[:, None]
         self.mean = np.where(self.is_number, mean, 0.0)
+        prior = INDEPENDENT_PATIENTS / (self.count + INDEPENDENT_PATIENTS)
+        covariance = (1 - prior) * covariance + prior * np.diag(np.diag(covariance))
         self.covariance = _shrunk(covariance, self.count)
 
 
@@ -168,16 +175,20 @@ def truncated_normal(
 
 
 def _shrunk(covariance: np.ndarray, count: int) -> np.ndarray:
-    """Shrink correlations towards zero by the share of their squares that is noise in ``count`` patients.
+    """Shrink correlations by the share of their squares that is noise in ``count`` patients, none by much.
 
-    Source: Schaefer and Strimmer 2005, doi 10.2202/1544-6115.1175, target D, with the variance of a normal correlation.
+    One factor for all (Schaefer and Strimmer 2005, doi 10.2202/1544-6115.1175, target D, with the variance of a normal
+    correlation) is right on average, but most pairs of columns are next to unrelated and would take the few strong
+    correlations along: so none moves by more than its standard error (limited translation: Efron and Morris 1972, doi
+    10.1080/01621459.1972.10481215).
     """
     spread = np.sqrt(np.maximum(np.diag(covariance), SMALLEST_VARIANCE))
     correlation = covariance / spread / spread[:, None]
-    apart = correlation[~np.eye(len(correlation), dtype=bool)]
-    noise = ((1 - np.clip(apart, -1, 1) ** 2) ** 2).sum() / max(count - 1, 1)
-    keep = 1 - float(np.clip(noise / max((apart**2).sum(), 1e-12), 0.0, 1.0)) if len(apart) else 1.0
-    correlation = keep * correlation
+    np.fill_diagonal(correlation, 0.0)
+    error = (1 - np.clip(correlation, -1, 1) ** 2) / np.sqrt(max(count - 1, 1))
+    np.fill_diagonal(error, 0.0)
+    noise = float(np.clip((error**2).sum() / max((correlation**2).sum(), 1e-12), 0.0, 1.0))
+    correlation -= np.clip(noise * correlation, -error, error)
     np.fill_diagonal(correlation, 1.0)
     return correlation * spread * spread[:, None]
 

@@ -80,22 +80,22 @@ class JointFlowSynthesizer:
         public_encoder: str | Path | None = None,
         progress: bool = True,
     ) -> None:
-        given, left_out = locals(), ("self", "public_encoder", "progress")
+        given, left_out = locals(), ("self", "minimum_patients", "public_encoder", "progress")
         self.options = {name: value for name, value in given.items() if name not in left_out}
         for name in COUNTS:
             whole_number(name, self.options[name], least=1)
         if not 0 <= average_decay < 1:
             raise ValueError(f"average_decay is {average_decay}; it must be at least 0, no average, and below 1.")
+        self.minimum_patients = minimum_patients
         self.public_encoder = public_encoder
         self.progress = progress
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> JointFlowSynthesizer:
         """Learn the joint table; arguments and errors as in ``CTGANSynthesizer.fit``."""
         options = dict(self.options)
-        minimum = options.pop("minimum_patients")
         components = options.pop("latent_components")
         options.pop("num_steps")
-        layout, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=minimum)
+        layout, flat, latents, patients = TableLayout.fit(table, schema, minimum_patients=self.minimum_patients)
         weights = patient_weights(patients)
         whitening = None
         if layout.latent_names:
@@ -155,7 +155,7 @@ class JointFlowSynthesizer:
             for name, values in asdict(self.course_).items()
         }
         return {
-            "arguments": self.options,
+            "arguments": {**self.options, "minimum_patients": self.minimum_patients},
             "layout": self.vectors_.layout.to_dict(),
             "num_scores": None if whitening is None else whitening.num_scores_,
             "thresholds": self.vectors_.thresholds.tolist(),

@@ -96,7 +96,7 @@ class PrivateFlowSynthesizer(JointFlowSynthesizer):
         self.vectors_ = RecordVectors(layout, gaussian.whitening_)
         drawn = gaussian.sample(FIRST_RECORDS, seed=seed)
         common: dict[str, Any] = {"blocks": self.vectors_.blocks, "num_clinical": self.vectors_.num_clinical}
-        skipped = ("minimum_patients", "latent_components", "num_steps")
+        skipped = ("latent_components", "num_steps")
         self.network_, self.course_ = train_record_flow(
             self.vectors_.encode(layout.encoder.flatten(drawn), read_latents(drawn)),
             np.ones(len(drawn)),
@@ -145,6 +145,6 @@ class PrivateFlowSynthesizer(JointFlowSynthesizer):
         arguments = {
             "epsilon": None,
             **{name: self.options[name] for name in own},
-            "options": {name: value for name, value in self.options.items() if name not in (*own, "minimum_patients")},
+            "options": {name: value for name, value in self.options.items() if name not in own},
         }
         return super()._content() | {"arguments": arguments, "privacy": self.privacy_}

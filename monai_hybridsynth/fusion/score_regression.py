@@ -10,8 +10,8 @@ from scipy.special import ndtr
 __all__ = ["expected_values", "regress_on_scores"]
 
 FEWEST_PATIENTS = 10
-# Patients who are left out, each in turn, at once: bounds the memory.
-BLOCK = 512
+# Numbers in the largest array of patients who are left out, each in turn, at once: bounds the memory.
+BLOCK = 2**22
 # From nearly least squares to slopes along the covariances, the limit of large penalties.
 PENALTIES = 10.0 ** np.arange(0.5, 5.1, 0.25)
 # How much the scale of a regression differs between columns, a standard deviation.
@@ -139,7 +139,8 @@ class _Part:
         starts = np.cumsum(counts) - counts
         for count in np.unique(counts):
             alike = order[starts[counts == count][:, None] + np.arange(count)]
-            for rows in np.split(alike, range(BLOCK, len(alike), BLOCK)):
+            block = max(1, BLOCK // ((count + 1) * max(count + 1, self.inputs.shape[1])))
+            for rows in np.split(alike, range(block, len(alike), block)):
                 share = self.share[rows][..., None]
                 moved = 1 / np.sqrt(1 - share.sum(axis=1, keepdims=True))
                 inputs, targets = (

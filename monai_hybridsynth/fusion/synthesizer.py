@@ -35,7 +35,13 @@ FORMAT = 1
 
 @runtime_checkable
 class RecordSynthesizer(Protocol):
-    """Learns a table of records, then draws new ones with the same columns, order and dtypes."""
+    """Learns a table of records, then draws new ones with the same columns, order and dtypes.
+
+    Attributes:
+        minimum_patients: patients that must share a category before it is learned or published.
+    """
+
+    minimum_patients: int
 
     def fit(self, table: pd.DataFrame, schema: RecordSchema, *, seed: int) -> RecordSynthesizer:
         """Learn the joint distribution of the schema's features and targets and of all ``latent_*`` columns."""

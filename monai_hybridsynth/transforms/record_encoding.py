@@ -209,14 +209,16 @@ class RecordEncoder:
 def row_patients(
     table: pd.DataFrame, schema: RecordSchema, patients: Sequence | np.ndarray | None = None
 ) -> np.ndarray:
-    """Return one patient identifier per row: ``patients``, the schema's group column, or the row's own number.
+    """Return one patient identifier per row: ``patients``, the patients' column of the table, or the row's own number.
+
+    The column is the schema's group, or ``patient_id``, as it is called in a latent table whatever the cohort calls it.
 
     Raises:
         ValueError: if ``patients`` has another length than the table.
     """
     if patients is None:
-        group = schema.group_name or "patient_id"
-        patients = table[group].to_numpy() if group in table.columns else np.arange(len(table))
+        found = [name for name in (schema.group_name, "patient_id") if name in table.columns]
+        patients = table[found[0]].to_numpy() if found else np.arange(len(table))
     patients = np.asarray(patients, dtype=object)
     if len(patients) != len(table):
         raise ValueError(f"patients has {len(patients)} entries but the table has {len(table)} rows.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from monai_hybridsynth.data import RecordField, RecordSchema
+from monai_hybridsynth.transforms.record_encoding import row_patients
 
 __all__ = ["published_schema", "set_aside"]
 
@@ -21,12 +22,13 @@ def set_aside(schema: RecordSchema) -> list[dict[str, str]]:
     ]
 
 
-def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patients: int = 5) -> RecordSchema:
+def published_schema(schema: RecordSchema, table: pd.DataFrame | None, *, minimum_patients: int = 5) -> RecordSchema:
     """Return the modelled fields without anything that a few patients alone brought in.
 
     Args:
         schema: of the private cohort.
-        table: its parsed rows, with ``patient_id`` where there are patients; without, every row counts as a patient.
+        table: its parsed rows, with their patients (`row_patients`). None for a schema that was declared without a look
+            at patients, as differential privacy asks for: all its categories stay, since what occurs is not public.
         minimum_patients: a category or label that fewer patients have is dropped from its ``enum``.
 
     Returns:
@@ -34,14 +36,13 @@ def published_schema(schema: RecordSchema, table: pd.DataFrame, *, minimum_patie
         the data), no derivations (their sources stay behind), no typical ranges (in a small cohort one patient sets
         them). Declared limits and units stay, and the rules between these columns do, without the dropped categories.
     """
-    patients = table["patient_id"].to_numpy() if "patient_id" in table.columns else np.arange(len(table))
+    patients = None if table is None else row_patients(table, schema)
     fields = [RecordField("image", role="image")]
-    known: dict[str, list[str] | None] = {}
+    known: dict[str, Collection[str] | None] = {}
     for name in schema.feature_names:
         entry = schema[name]
-        enum = entry.enum
-        known[name] = None
-        if not entry.is_numeric:
+        known[name] = enum = entry.enum
+        if table is not None and not entry.is_numeric:
             labels = table[name].str.split(entry.separator, regex=False) if entry.separator else table[name]
             pairs = pd.DataFrame({"value": labels, "patient": patients}).explode("value").drop_duplicates()
             counts = pairs["value"].value_counts()

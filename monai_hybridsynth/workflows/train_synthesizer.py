@@ -70,7 +70,9 @@ class SynthesizerTraining:
     ) -> None:
         if max_epochs != 1:
             raise ValueError(f"max_epochs is {max_epochs}, but images are encoded once; set the synthesizer's epochs.")
-        if epsilon is not None and not hasattr(synthesizer, "terms"):
+        # Whether the fit is one with differential privacy.
+        self.is_private = hasattr(synthesizer, "terms")
+        if epsilon is not None and not self.is_private:
             raise ValueError(
                 f"epsilon is {epsilon:g}, but {type(synthesizer).__name__} has no differential privacy; take "
                 "PrivateGaussianSynthesizer or PrivateFlowSynthesizer (private_gaussian, private_flow), or no epsilon."
@@ -114,7 +116,7 @@ class SynthesizerTraining:
                 logger.info("%s already holds this fit", self.artifact_dir)
                 return
         compared = self._compare_with_pool()
-        protected = isinstance(self.synthesizer, IndependentSynthesizer) or hasattr(self.synthesizer, "terms")
+        protected = isinstance(self.synthesizer, IndependentSynthesizer) or self.is_private
         if not protected and getattr(self.synthesizer, "public_encoder", None) is None:
             logger.warning(
                 "no public axes: whoever has the encoder and the records can tell these patients from others by their "
@@ -131,7 +133,7 @@ class SynthesizerTraining:
 
     def _compare_with_pool(self) -> str | None:
         """Return what is known of a private fit's encoder; refuse one that was trained on these patients' images."""
-        if self.public_encoder is None or not hasattr(self.synthesizer, "terms"):
+        if self.public_encoder is None or not self.is_private:
             return None
         seen, pool = images_seen(self.public_encoder, self.dataset)
         if seen:
@@ -152,8 +154,10 @@ class SynthesizerTraining:
         partial = self.artifact_dir.with_name(f".{self.artifact_dir.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         self.synthesizer.save(partial)
-        minimum = getattr(self.synthesizer, "minimum_patients", 5)
-        published_schema(schema, table, minimum_patients=minimum).save(partial / "schema.json")
+        # Which categories occur is learned from patients: a private fit may not tell it without noise.
+        rows = None if self.is_private else table
+        published = published_schema(schema, rows, minimum_patients=self.synthesizer.minimum_patients)
+        published.save(partial / "schema.json")
         (partial / "exclusions.json").write_text(json.dumps(set_aside(schema), indent=2), encoding="utf-8")
         if self.artifact_dir.exists():
             shutil.rmtree(self.artifact_dir)

@@ -82,6 +82,13 @@ def test_noise_alone_is_no_error():
             assert margin is None or (np.diff(margin.levels).min() >= 0 and np.isfinite(margin.values).all())
 
 
+def test_dtypes_do_not_tell_whether_a_value_is_missing():
+    schema = RecordSchema([AGE, replace(COUNT, required=False), SEX])
+    for counts, sexes in (([1, 2], ["F", "M"]), ([1.0, np.nan], ["F", None])):
+        table = pd.DataFrame({"count": counts, "sex": sexes, "age": counts})
+        assert [column.dtype for column in declared_columns(table, schema)] == ["Int64", "object", "float64"]
+
+
 def test_what_is_not_declared_is_named():
     table = pd.DataFrame({"age": [1.0], "sex": ["F"], "crp": [2.0], "view": ["AP"]})
     crp = RecordField("crp", "number", kind="continuous", minimum=0)

@@ -70,6 +70,22 @@ def test_few_rows_give_a_covariance_that_can_be_used():
     assert np.diag(found.covariance) == pytest.approx(np.ones(11), abs=1e-6)
 
 
+@pytest.mark.parametrize("rows", [40, 150])
+def test_a_strong_correlation_among_unrelated_variables_is_kept(rows):
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((rows, 20))
+    z[:, 1] = 0.8 * z[:, 0] + 0.6 * z[:, 1]
+    lower, upper = np.where(z > 0, 0.0, -np.inf), np.where(z > 0, np.inf, 0.0)
+    lower[:, :2] = upper[:, :2] = z[:, :2]
+    lower[:, 3], upper[:, 3] = lower[:, 2], upper[:, 2]  # the same answer twice
+    found = fit(lower, upper, is_number=[True] * 2 + [False] * 18).covariance
+    sample = np.cov(z[:, :2], rowvar=False, bias=True)
+    assert found[0, 1] == pytest.approx(sample[0, 1], abs=1.5 * (1 - 0.8**2) / np.sqrt(rows) + 0.06)
+    assert found[2, 3] > 0.6
+    others = found[4:, 4:][~np.eye(16, dtype=bool)]
+    assert np.sqrt(np.mean(others**2)) < 1.5 / np.sqrt(rows), "noise is shrunk"
+
+
 def test_conditioning_is_that_of_the_precision_matrix():
     """Second way: given what is seen, the precision of the rest is the precision matrix's own block."""
     rng = np.random.default_rng(0)

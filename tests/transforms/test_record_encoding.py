@@ -57,6 +57,15 @@ def inside(table: pd.DataFrame, encoder: RecordEncoder) -> np.ndarray:
     return kept
 
 
+@pytest.mark.parametrize("column", ["subject", "patient_id"])
+def test_patients_are_counted_whatever_the_cohort_calls_them(column):
+    """A latent table has them as ``patient_id``, also where the cohort's own column has another name."""
+    schema = RecordSchema([RecordField("subject", role="group"), RecordField("site")])
+    table = pd.DataFrame({column: [*"abcde", *"fffff"], "site": ["north"] * 5 + ["south"] * 5})
+    encoder = RecordEncoder(schema).fit(table)
+    assert encoder.column("site").flats[0].categories == ("north",)
+
+
 def test_flat_columns_are_complete(table):
     flat = RecordEncoder(SCHEMA).fit(table).flatten(table)
     assert not flat.isna().any().any()

@@ -91,6 +91,24 @@ def test_rules_stay_without_rare_values_and_private_columns():
     assert not any(word in str(schema.to_dict()) for word in ("rare", "odd", "day"))
 
 
+def test_a_public_schema_is_published_without_a_look_at_rows():
+    rules = [
+        {"if": {"column": "site", "equals": "rare"}, "then": {"column": "crp", "is": "present"}},
+        {"if": {"column": "event", "equals": "yes"}, "then": {"column": "day", "is": "present"}},
+    ]
+    schema = published_schema(RecordSchema(SCHEMA.fields, rules=rules), None)
+    assert schema.names == ["image", "site", "crp", "findings", "event"]
+    assert [schema[name].enum for name in ("site", "findings")] == [("north", "south", "rare"), ("a", "b", "c")]
+    assert schema.rules.to_list() == rules[:1]
+    assert (schema["crp"].minimum, schema["crp"].typical_range, schema["site"].reason) == (0, None, "")
+
+
+def test_the_cohorts_own_name_of_the_patient_is_known():
+    named = RecordSchema([RecordField("subject", role="group"), RecordField("site", enum=("north", "south"))])
+    table = pd.DataFrame({"subject": [*"abcdef", *"gggggg"], "site": ["north"] * 6 + ["south"] * 6})
+    assert published_schema(named, table)["site"].enum == ("north",)
+
+
 def test_units_kinds_and_orders_of_every_column_reach_the_synthetic_cohort(encoder, generator, tmp_path):
     private = read_cohort(write_phantom_cohort(tmp_path / "private", 24, seed=0, spatial_size=32, variant="wide"))
     artifact = tmp_path / "artifact"

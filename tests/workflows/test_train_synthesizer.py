@@ -6,19 +6,40 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import save_file
 
+from monai_hybridsynth import fusion
 from monai_hybridsynth.data import RecordSchema, digest_folder, read_cohort
 from monai_hybridsynth.fusion import (
     ConditionalGaussianSynthesizer,
+    CTGANSynthesizer,
+    FactorisedCTGANSynthesizer,
     IndependentSynthesizer,
     JointFlowSynthesizer,
+    PrivateFlowSynthesizer,
     PrivateGaussianSynthesizer,
     load_synthesizer,
+    private_flow_synthesizer,
 )
+from monai_hybridsynth.fusion.gaussian_mechanism import GaussianMechanism
 from monai_hybridsynth.workflows import CohortImages, SynthesizerTraining, encode_cohort, write_public_encoder
+
+CTGAN = {"steps": 2, "batch_size": 20, "pac": 1, "max_clusters": 2}
+# What makes a fit of each synthesizer short.
+SHORT = {
+    IndependentSynthesizer: {},
+    ConditionalGaussianSynthesizer: {},
+    JointFlowSynthesizer: {"max_steps": 2, "progress": False},
+    CTGANSynthesizer: {"latent_components": 2, "progress": False, **CTGAN},
+    FactorisedCTGANSynthesizer: {"table": CTGAN, "progress": False},
+}
+SHORT_PRIVATE = {
+    PrivateGaussianSynthesizer: {},
+    PrivateFlowSynthesizer: {"private_steps": 2, "options": {"max_steps": 2}, "progress": False},
+}
 
 
 class FitCounter:
@@ -177,6 +198,57 @@ def test_without_public_axes_it_says_who_can_be_told_apart(cohort_folder, encode
         caplog.clear()
         SynthesizerTraining(images, encoder, made, tmp_path / "a", seed=0).run()
         assert ("no public axes" in caplog.text) != isinstance(made, IndependentSynthesizer)
+
+
+def test_no_synthesizer_is_missing_from_these_tests():
+    names = {name for name in fusion.__all__ if name.endswith("Synthesizer")} - {"RecordSynthesizer"}
+    assert {kind.__name__ for kind in SHORT | SHORT_PRIVATE} == names
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_every_synthesizer_publishes_by_its_own_minimum(kind, make_cohort, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fusion.factorised_ctgan_synthesizer, "LINK_RECORDS", 100)
+    folder = make_cohort(tmp_path / "cohort", 40)
+    records = pd.read_csv(folder / "records.csv", dtype=str, keep_default_na=False)
+    records["bright"] = ["yes"] * 14 + ["no"] * 26  # seven patients: more than the five of the default
+    records.to_csv(folder / "records.csv", index=False)
+    images = CohortImages(read_cohort(folder), spatial_size=16)
+    for minimum, published in ((7, ("no", "yes")), (8, ("no",))):
+        made = kind(minimum_patients=minimum, **SHORT[kind])
+        artifact = SynthesizerTraining(images, encoder, made, tmp_path / "artifact", seed=0).run()
+        assert RecordSchema.load(artifact / "schema.json")["bright"].enum == published
+        assert made.minimum_patients == load_synthesizer(artifact).minimum_patients == minimum
+
+
+@pytest.mark.parametrize("kind", SHORT_PRIVATE)
+def test_only_noisy_sums_of_a_private_fit_know_who_is_in_the_cohort(
+    kind, cohort_folder, encoder, tmp_path, monkeypatch
+):
+    """With the same numbers in the place of every sum, the artifact is the same to the byte without one patient.
+
+    That patient alone has a declared category and a missing age.
+    """
+    monkeypatch.setattr(GaussianMechanism, "release", lambda self, rows, **_: (np.full(rows.shape[1], 3.0), 1.0))
+    monkeypatch.setattr(private_flow_synthesizer, "fine_tune_privately", lambda network, *_, **__: network)
+    if kind is PrivateFlowSynthesizer:
+        pytest.importorskip("opacus")
+    schema = RecordSchema.load(cohort_folder / "schema.json")
+    declared = replace(schema["bright"], enum=("no", "yes", "flash"))
+    schema = schema.with_fields(declared, replace(schema["age"], minimum=0, maximum=120))
+    records = pd.read_csv(cohort_folder / "records.csv", dtype=str, keep_default_na=False)
+    one = records["patient_id"] == "p0"
+    records.loc[one, "bright"] = "flash"
+    artifacts = []
+    for rows in (records, records[~one]):
+        rows.to_csv(cohort_folder / "records.csv", index=False)
+        images = CohortImages(read_cohort(cohort_folder, schema=schema), spatial_size=16)
+        made = kind(epsilon=3, delta=1e-3, public_schema=True, encoder_is_public=True, **SHORT_PRIVATE[kind])
+        artifact = SynthesizerTraining(images, encoder, made, tmp_path / "artifact", seed=0, epsilon=3).run()
+        artifacts.append(digest_folder(artifact))
+    assert artifacts[0] == artifacts[1]
+    found = RecordSchema.load(artifact / "schema.json")
+    assert found["bright"] == declared
+    assert (found["age"].minimum, found["age"].maximum) == (0, 120)
 
 
 def test_another_public_file_is_another_fit(cohort_folder, encoder, tmp_path):

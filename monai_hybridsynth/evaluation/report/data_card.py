@@ -231,9 +231,12 @@ def _generation(manifest: Mapping[str, Any]) -> CardSection:
         items.append(("Balanced column", text))
     private = manifest.get("differential_privacy")
     if private:
-        text = f"epsilon {private['epsilon']:g}, delta {private['delta']:g}" if private["epsilon"] else "none stated"
+        text, scope = "none stated", ""
+        if private["epsilon"]:
+            text = f"epsilon {private['epsilon']:g}, delta {private['delta']:g}"
+            scope = "; of model and records, not of what this card and the report say of patients"
         public = "; ".join(private["assumed_public"])
-        items.append(("Differential privacy", f"{text}; unit: {private['unit']}; assumed public: {public}"))
+        items.append(("Differential privacy", f"{text}; unit: {private['unit']}; assumed public: {public}{scope}"))
     packages = manifest.get("packages") or {}
     if packages:
         items.append(("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())))

@@ -104,12 +104,14 @@ def test_units_and_a_balanced_column_are_told(sides):
     assert told.startswith("labels=wet: with 50 %, without 50 %")
     assert "by design" in told
     stated = {"epsilon": 3.0, "delta": 1e-5, "unit": "one patient", "assumed_public": ["schema"]}
-    for privacy, start in (
-        (stated, "epsilon 3, delta 1e-05; unit: one patient"),
-        (stated | {"epsilon": None}, "none stated"),
+    for privacy, start, end in (
+        (stated, "epsilon 3, delta 1e-05; unit: one patient", "not of what this card and the report say of patients"),
+        (stated | {"epsilon": None}, "none stated", "assumed public: schema"),
     ):
         sections = {section.title: section for section in card(differential_privacy=privacy)}
-        assert dict(sections["Generation"].items)["Differential privacy"].startswith(start)
+        told = dict(sections["Generation"].items)["Differential privacy"]
+        assert told.startswith(start)
+        assert told.endswith(end)
     plain = {section.title: section for section in card(balanced=None)}
     assert "Balanced column" not in dict(plain["Generation"].items)
 
