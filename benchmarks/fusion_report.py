@@ -177,6 +177,14 @@ def write_report(results: dict[str, Any], out: Path | None, plot: Path | None) -
     for decoder in ("alphaGAN", "PCA"):
         for title, columns in (("pairing and utility", PAIRING), ("fidelity, privacy and time", PRIVACY)):
             lines += _table(f"NIH, {decoder} decoder: {title}", results, NIH, decoder, columns)
+    failed = results.get("failed", {})
+    if failed:
+        lines += [
+            "Not in the tables, since the fit failed:",
+            "",
+            *(f"- {key}: {why}" for key, why in failed.items()),
+            "",
+        ]
     lines += _random_floors(results)
     for cohort in ("hannover_covid", "ct_ich"):
         lines += _elsewhere(results, cohort)
