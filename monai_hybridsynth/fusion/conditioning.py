@@ -151,7 +151,7 @@ def conditions_table(conditions: Conditions) -> pd.DataFrame:
 
     Raises:
         TypeError: if they are neither a mapping nor a table.
-        ValueError: if a column is there twice.
+        ValueError: if a column is there twice, or several values are given for one.
     """
     if isinstance(conditions, pd.DataFrame):
         twice = list(dict.fromkeys(conditions.columns[conditions.columns.duplicated()]))
@@ -163,6 +163,12 @@ def conditions_table(conditions: Conditions) -> pd.DataFrame:
             f"conditions is {conditions!r}; give a mapping of columns to values, such as {{'sex': 'F'}}, a DataFrame "
             "with a row per record, or None."
         )
+    for name, value in conditions.items():
+        if pd.api.types.is_list_like(value):
+            raise ValueError(
+                f"conditions asks for {value!r} in column {name!r}; give one value for all records, several labels as "
+                "one text, or a DataFrame with a row per record."
+            )
     return pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in conditions.items()})
 
 

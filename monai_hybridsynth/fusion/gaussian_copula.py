@@ -13,7 +13,7 @@ __all__ = ["GaussianCopula", "fit_copula", "joint_copula", "truncated_normal"]
 
 SWEEPS, FIRST_KEPT = 60, 20
 SMALLEST_VARIANCE = 1e-3
-# Moments that variables are drawn from are those of the patients and of so many whose variables are independent: few
+# Moments of variables that are drawn are those of the patients and of so many whose variables are independent: few
 # patients would else make drawn variables, and so their moments, more and more alike. With three, no more rows of
 # records equal a patient's than rows of other patients do (`benchmarks/RESULTS.md`, "Synthesizers of hybrid records").
 INDEPENDENT_PATIENTS = 3
@@ -132,6 +132,11 @@ class _Sweeps:
         self.lower, self.upper, self.is_number = lower, upper, is_number
         self.share, self.count, self.rng = share, count, rng
         self.mean, self.covariance = np.zeros(size), np.eye(size)
+        known = (lower == upper).astype(float)
+        # Of each pair of variables, the share of rows in which one of them is drawn.
+        drawn = 1 - (share[:, None] * known).T @ known
+        self.prior = INDEPENDENT_PATIENTS * drawn / (count + INDEPENDENT_PATIENTS * drawn)
+        np.fill_diagonal(self.prior, 0.0)
         self.open = [column for column in range(size) if (lower[:, column] < upper[:, column]).any()]
         self.z = truncated_normal(np.zeros_like(lower), np.ones(size), lower, upper, rng)
 
@@ -155,9 +160,7 @@ class _Sweeps:
         scale = np.where(self.is_number, 1.0, 1 / np.sqrt(np.maximum(np.diag(covariance), 1e-6)))
         covariance = covariance * scale * scale[:, None]
         self.mean = np.where(self.is_number, mean, 0.0)
-        prior = INDEPENDENT_PATIENTS / (self.count + INDEPENDENT_PATIENTS)
-        covariance = (1 - prior) * covariance + prior * np.diag(np.diag(covariance))
-        self.covariance = _shrunk(covariance, self.count)
+        self.covariance = _shrunk((1 - self.prior) * covariance, self.count)
 
 
 def truncated_normal(

@@ -115,14 +115,16 @@ class _Part:
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Return, per variable, the means over patients left out of prediction times truth and squared prediction.
 
-        Every patient is left out by a change of the whole regression (Woodbury), not by a regression of its own.
+        A patient of few rows is left out by a change of the whole regression (Woodbury).
         """
         product, square = np.zeros((2, self.targets.shape[1]))
-        for inputs, targets, around in self._patients():
+        for inputs, targets, moved in self._patients():
+            truth = targets[:, :-1] + moved * targets[:, -1:]
             for penalty in np.unique(self.penalties):
                 these = np.flatnonzero(self.penalties == penalty)
-                found = around @ self._without(inputs, targets[..., these], these)
-                product[these] += (found * (around @ targets[..., these])).sum(axis=(0, 1))
+                found = self._without(inputs, targets[..., these], these)
+                found = found[:, :-1] + moved * found[:, -1:]
+                product[these] += (found * truth[..., these]).sum(axis=(0, 1))
                 square[these] += (found**2).sum(axis=(0, 1))
         return product, square
 
@@ -131,15 +133,15 @@ class _Part:
 
         Without a patient, moments about the mean of the others are those of all less ``x' x`` and ``x' y``, where ``x``
         and ``y`` are ``(patients, rows + 1, ...)``: rows, and in the last place what their mean moves. The third array,
-        ``(patients, rows, rows + 1)``, makes rows about the mean of the others of these. Rows are times the root of
-        their share.
+        ``(patients, rows, 1)``, says how much of that each row takes to be about the mean of the others. Rows are times
+        the root of their share.
         """
         order = np.argsort(self.patients, kind="stable")
         counts = np.unique(self.patients, return_counts=True)[1]
         starts = np.cumsum(counts) - counts
         for count in np.unique(counts):
             alike = order[starts[counts == count][:, None] + np.arange(count)]
-            block = max(1, BLOCK // ((count + 1) * max(count + 1, self.inputs.shape[1])))
+            block = max(1, BLOCK // ((count + 1) * self.inputs.shape[1]))
             for rows in np.split(alike, range(block, len(alike), block)):
                 share = self.share[rows][..., None]
                 moved = 1 / np.sqrt(1 - share.sum(axis=1, keepdims=True))
@@ -147,8 +149,7 @@ class _Part:
                     np.concatenate([np.sqrt(share) * own, moved * (share * own).sum(axis=1, keepdims=True)], axis=1)
                     for own in (self.inputs[rows], self.targets[rows])
                 )
-                same = np.broadcast_to(np.eye(count), (len(rows), count, count))
-                yield inputs, targets, np.concatenate([same, np.sqrt(share) * moved], axis=2)
+                yield inputs, targets, np.sqrt(share) * moved
 
     def _without(self, inputs: np.ndarray, targets: np.ndarray, these: np.ndarray) -> np.ndarray:
         """Return predictions for patients by regressions without them, of the length that fits the others best.
@@ -159,10 +160,13 @@ class _Part:
             these: places of the variables.
         """
         ridge, moment = self.ridge[:, these], self.moment[:, these]
-        inverse = 1 / (self.values + self.penalties[these[0]])
-        own = (inputs * inverse) @ inputs.mT
-        change = np.linalg.solve(np.eye(own.shape[1]) - own, targets - inputs @ ridge)
-        slopes = ridge - inverse[:, None] * (inputs.mT @ change)
+        total = self.values + self.penalties[these[0]]
+        if inputs.shape[1] < inputs.shape[2]:
+            own = (inputs / total) @ inputs.mT
+            change = np.linalg.solve(np.eye(own.shape[1]) - own, targets - inputs @ ridge)
+            slopes = ridge - inputs.mT @ change / total[:, None]
+        else:
+            slopes = np.linalg.solve(np.diag(total) - inputs.mT @ inputs, moment - inputs.mT @ targets)
         found = inputs @ slopes
         product = (slopes * moment).sum(axis=1) - (found * targets).sum(axis=1)
         explained = (self.values[:, None] * slopes**2).sum(axis=1) - (found**2).sum(axis=1)

@@ -70,6 +70,11 @@ class SynthesizerTraining:
     ) -> None:
         if max_epochs != 1:
             raise ValueError(f"max_epochs is {max_epochs}, but images are encoded once; set the synthesizer's epochs.")
+        if not isinstance(synthesizer, RecordSynthesizer):
+            raise TypeError(
+                f"{type(synthesizer).__name__} is no RecordSynthesizer; it needs fit, sample, save and the attribute "
+                "minimum_patients."
+            )
         # Whether the fit is one with differential privacy.
         self.is_private = hasattr(synthesizer, "terms")
         if epsilon is not None and not self.is_private:

@@ -58,6 +58,11 @@ def test_a_column_that_is_there_twice_is_refused(layout):
             FixedColumns.read(twice, layout, 3)
 
 
+def test_several_values_for_all_records_are_refused(layout):
+    with pytest.raises(ValueError, match=r"asks for \['F', 'M'\] in column 'sex'; give one value for all records"):
+        FixedColumns.read({"sex": ["F", "M"]}, layout, 3)
+
+
 @pytest.mark.parametrize("conditions", [["sex"], "sex", 1, []])
 def test_conditions_of_another_type_are_refused(layout, conditions):
     with pytest.raises(TypeError, match="give a mapping of columns to values, such as {'sex': 'F'}, a DataFrame"):

@@ -106,3 +106,11 @@ def test_one_seed_one_fit():
     first, again, other = (fit(lower, upper, seed=seed).covariance for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_numbers_that_all_rows_know_are_not_drawn_together_with_strangers():
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((32, 2))
+    z[:, 1] = 0.95 * z[:, 0] + np.sqrt(1 - 0.95**2) * z[:, 1]
+    found = fit(z, z, is_number=[True, True]).covariance
+    assert found[0, 1] == pytest.approx(np.cov(z, rowvar=False, bias=True)[0, 1], abs=0.02)

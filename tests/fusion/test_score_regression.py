@@ -74,6 +74,21 @@ def test_patients_left_out_are_those_of_a_regression_of_their_own():
     assert np.allclose(part.held_out(), [product, square])
 
 
+def test_a_patient_of_many_rows_is_left_out_alike():
+    """Second way: a patient with more rows than inputs, by the formula for fewer, on inputs with empty directions."""
+    rng = np.random.default_rng(0)
+    patients, inputs = np.repeat(np.arange(12), 9), rng.standard_normal((108, 6))
+    targets = inputs[:, :2] + rng.standard_normal((108, 2))
+    few, many = (
+        score_regression._Part(targets, np.pad(inputs, ((0, 0), (0, empty))), np.ones(108), patients)
+        for empty in (0, 10)
+    )
+    few.penalties[:] = many.penalties[:] = 0.1
+    for part in (few, many):
+        part.ridge = part.moment / (part.values[:, None] + part.penalties)
+    assert np.allclose(few.held_out(), many.held_out())
+
+
 def test_rows_in_which_a_variable_is_unknown_do_not_count():
     scores, z = draw()
     known = np.random.default_rng(1).random((len(z), 2)) < [0.4, 1.0]

@@ -32,9 +32,9 @@ def test_the_dtype_comes_back(values, kind):
     assert (back == values).mean() > 0.6
 
 
-@pytest.mark.parametrize("dtype", ["bool", "boolean", "category"])
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "category", "object"])
 def test_truth_values_are_no_categories(dtype):
-    values = pd.Series([True, False] * 20).astype(dtype)
+    values = pd.Series([True, False, None if dtype in ("object", "boolean") else True] * 20).astype(dtype)
     with pytest.raises(ValueError, match=r"column 'x' holds True and False.*RecordSchema.parse"):
         fit(values, "binary").flatten(values)
 

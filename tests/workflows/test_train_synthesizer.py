@@ -191,6 +191,14 @@ def test_an_epsilon_without_a_private_synthesizer_is_refused(cohort_folder, enco
         SynthesizerTraining(images, encoder, IndependentSynthesizer(), tmp_path / "out", seed=0, epsilon=3)
 
 
+def test_what_is_no_synthesizer_is_refused_before_the_fit(cohort_folder, encoder, tmp_path):
+    images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
+    made = IndependentSynthesizer()
+    del made.minimum_patients
+    with pytest.raises(TypeError, match=r"IndependentSynthesizer is no RecordSynthesizer; it needs .*minimum_patients"):
+        SynthesizerTraining(images, encoder, made, tmp_path / "out", seed=0)
+
+
 def test_without_public_axes_it_says_who_can_be_told_apart(cohort_folder, encoder, tmp_path, caplog):
     images = CohortImages(read_cohort(cohort_folder), spatial_size=16)
     flow = JointFlowSynthesizer(minimum_patients=2, progress=False, max_steps=2)
