@@ -126,7 +126,7 @@ class CategoryColumn(_Column):
         Raises:
             ValueError: if the values are True and False: a category is text, and does not turn into them again.
         """
-        if pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+        if pd.api.types.infer_dtype(values.astype(object), skipna=True) == "boolean":
             raise ValueError(
                 f"column {self.name!r} holds True and False, but categories are text; pass the table as "
                 "RecordSchema.parse() returns it."
