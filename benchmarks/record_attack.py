@@ -10,7 +10,6 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from fusion_cohorts import Split, public_encoder, read_split, shipped_codec
 from fusion_competitors import build
@@ -25,25 +24,28 @@ SYNTHESIZERS = ("independent columns", "conditional Gaussian", "joint flow", "re
 ATTACKS = ("encoder moments", "encoder and row moments", "classifier", "strongest")
 
 
-def attacks(split: Split, name: str) -> dict[str, float]:
-    """Return the AUROC of every attack on the records of one fit."""
+def attacks(split: Split) -> dict[str, dict[str, float]]:
+    """Return, by synthesizer and attack, the AUROC on the records of one fit."""
     codec = shipped_codec(COHORT)
 
     def seen(side: JudgedCohort) -> JudgedCohort:
-        return replace(side, codes=np.asarray(codec.encode(side.images()), dtype=float), spaces={})
+        return replace(side, codes=codec.encode(side.images()).astype(float), spaces={})
 
+    members, others = seen(split.train), seen(split.holdout)
     table, schema = split.table(codec), split.train.cohort.schema
-    fitted = build(name, public_encoder=public_encoder(COHORT)).fit(table, schema, seed=0)
-    drawn = split.sample(fitted, codec, RECORDS, seed=1)
-    found = membership_findings(seen(split.train), seen(split.holdout), seen(drawn), seed=0).metrics
-    return {
-        str(metric.dimensions["attack"]): float(metric.value)
-        for metric in found
-        if metric.name == "membership_auroc"
-        and metric.dimensions["view"] == "record"
-        and metric.dimensions["stratum"] == "all"
-        and metric.value is not None
-    }
+    found = {}
+    for name in SYNTHESIZERS:
+        fitted = build(name, public_encoder=public_encoder(COHORT)).fit(table, schema, seed=0)
+        drawn = seen(split.sample(fitted, codec, RECORDS, seed=1))
+        found[name] = {
+            str(metric.dimensions["attack"]): float(metric.value)
+            for metric in membership_findings(members, others, drawn, seed=0).metrics
+            if metric.name == "membership_auroc"
+            and metric.dimensions["view"] == "record"
+            and metric.dimensions["stratum"] == "all"
+            and metric.value is not None
+        }
+    return found
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file; the section is replaced")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    splits = [read_split(options.data, COHORT, number, options.work) for number in range(SPLITS)]
+    cells = [attacks(read_split(options.data, COHORT, number, options.work)) for number in range(SPLITS)]
     lines = [
         f"{COHORT}, {SPLITS} splits, one fit of each, {RECORDS:,} records; AUROC of membership (.5: guessing), "
         "intervals as in the comparison of synthesizers. The attacks of `evaluate --encoder` on records: moments of "
@@ -65,8 +67,8 @@ def main() -> None:
         "|---" * (len(ATTACKS) + 1) + "|",
     ]
     for name in SYNTHESIZERS:
-        cells = [{"split": number} | attacks(split, name) for number, split in enumerate(splits)]
-        texts = [str(over_splits(cells, lambda cell, attack=attack: (cell[attack], 1.0))) for attack in ATTACKS]  # type: ignore
+        of_name = [{"split": number} | cell[name] for number, cell in enumerate(cells)]
+        texts = [str(over_splits(of_name, lambda cell, attack=attack: (cell[attack], 1.0))) for attack in ATTACKS]  # type: ignore
         lines.append(f"| {name} | {' | '.join(texts)} |")
     write_section(options.out, "Membership by records and the public encoder", lines)
 
