@@ -25,6 +25,7 @@ from monai_hybridsynth.evaluation.correspondence import (
 )
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
 from monai_hybridsynth.evaluation.membership import membership_findings
+from monai_hybridsynth.evaluation.membership_views import encoder_attacks, real_patients
 from monai_hybridsynth.evaluation.metric_record import MetricRecord
 from monai_hybridsynth.evaluation.nearness import nearness_metrics, row_texts
 from monai_hybridsynth.evaluation.prediction_targets import ordered_scale, prediction_targets, target_matrix
@@ -38,7 +39,6 @@ from monai_hybridsynth.metrics import (
     agreement_ratio,
     exact_rows,
     interval,
-    moment_ratio_score,
     weighted_auroc,
     weighted_order_score,
 )
@@ -89,29 +89,34 @@ def judge(
     texture = [split.embeddings["texture"](part).double() for part in attacked.images().split(BATCH)]
     attacked = replace(attacked, spaces={"texture": torch.cat(texture).numpy()})
     sides = (split.train, split.holdout, attacked)
+    # Whoever gets the records can have the encoder too: every attack is also made by somebody who does.
+    own = (table, split.table(codec, "holdout"))
+    real = [replace(side, codes=rows[names].to_numpy(dtype=float)) for side, rows in zip(sides[:2], own, strict=True)]
+    made, attacked = (replace(side, codes=codec.encode(side.images()).astype(float)) for side in (made, attacked))
     found = [
         *nearness_metrics(*sides, seed=seed),
         *copy_metrics(*sides, seed=seed).metrics,
-        *membership_findings(*sides, seed=seed).metrics,
+        *membership_findings(*real, attacked, seed=seed).metrics,
     ]
-    held_out = split.table(codec, "holdout")[names].to_numpy(dtype=float)
-    seen = encoder_attack(table[names].to_numpy(dtype=float), held_out, codec.encode(made.images()), split)
+    privacy = _chosen(found, _privacy_key) | moment_attacks(*real, made)
     clock("judge")
-    privacy = _chosen(found, _privacy_key) | {"membership encoder": [round(seen, 5), None, None, 0.5]}
     return result | {"privacy": privacy, "seconds": clock.seconds}
 
 
-def encoder_attack(members: np.ndarray, others: np.ndarray, released: np.ndarray, split: Split) -> float:
-    """Return the AUROC, every patient counted once, of an attack that has the encoder and the released images.
+def moment_attacks(members: JudgedCohort, others: JudgedCohort, released: JudgedCohort) -> dict[str, list]:
+    """Return the AUROC, every patient counted once, of attacks by moments of all released records.
 
-    Latents of patients ``(rows, size)`` count as a member's the more likely they are for a normal distribution with
-    the moments of the released images ``(records, size)`` than for one with those of all patients, members and others
-    alike.
+    Patients, members and others with their codes, count as a member's the more likely they are for a normal
+    distribution with the moments of the released records' codes, or codes and rows, than for one with those of all
+    patients alike. The evaluation makes the same attacks on as many records as it is given.
     """
-    score = moment_ratio_score(np.concatenate([members, others]), released)
-    truth = np.repeat([1.0, 0.0], [len(members), len(others)])
-    weights = np.concatenate([split.train.weights, split.holdout.weights])
-    return float(weighted_auroc(score, truth, weights[None])[0])
+    patients = real_patients(members, others, seed=0)
+    weights = np.concatenate([side.weights for side in patients.sides])[None]
+    truth = patients.member.astype(float)
+    return {
+        f"membership {attack}": [round(float(weighted_auroc(score, truth, weights)[0]), 5), None, None, 0.5]
+        for attack, score in encoder_attacks(patients, released).items()
+    }
 
 
 def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: int) -> dict[str, float]:
@@ -291,6 +296,8 @@ def _privacy_key(record: MetricRecord) -> str | None:
     seen = record.dimensions
     if record.name == "membership_auroc" and seen["attack"] == "strongest":
         return f"membership {seen['view']}" if seen["stratum"] == "all" else f"{seen['stratum']} {seen['view']}"
+    if record.name == "membership_auroc" and seen["attack"] == "classifier" and seen["stratum"] == "all":
+        return f"membership {seen['view']}, classifier"
     if record.name == "exact_rows_share":
         return "exact rows" if "label" not in seen else f"exact rows, {seen['label']}"
     if record.name == "copies_share":

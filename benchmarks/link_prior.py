@@ -1,9 +1,10 @@
-"""Where slopes of clinical columns on latents are to be expected, and how well links hold for patients left out.
+"""Where slopes of clinical columns on latents are to be expected, how well links hold, and what they tell of patients.
 
 python benchmarks/link_prior.py --data ../shared/data --out benchmarks/RESULTS.md
 
 Priors lie between slopes that are alike on latents (0) and slopes that are alike on pixels of generated images (1). The
-power is chosen by the likelihood of training patients alone; what patients left out say stands beside it.
+power is chosen on training patients alone: by their likelihood, and by an attack on an inner split of them. What
+patients left out say stands beside it.
 """
 
 from __future__ import annotations
@@ -15,38 +16,68 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from fusion_cohorts import Split, public_encoder, read_split, shipped_codec
+import pandas as pd
+from fusion_cohorts import Split, public_encoder, read_split, shipped_codec, without_images
 from results_file import write_section
 from sklearn.linear_model import RidgeCV
 
+from monai_hybridsynth.data import split_patients
+from monai_hybridsynth.data.patient_split import target_classes
+from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.evaluation.membership_views import ENCODER_ROW_ATTACK, encoder_attacks, real_patients
 from monai_hybridsynth.evaluation.train_on_synthetic import utility_sides
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, latent_columns, public_directions, score_regression
 from monai_hybridsynth.metrics import weighted_auroc
 
-COHORT, SPLITS, POWERS = "nih_cxr14_sample", 5, (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
+COHORT, SPLITS, RECORDS = "nih_cxr14_sample", 5, 2000
+POWERS = (0.0, 0.25, 0.5, 0.6, 0.75, 1.0)
 
 
 class _Watched(score_regression._Part):
-    """Remembers how likely all variables are under their likeliest penalties."""
+    """Remembers how likely all variables are under their likeliest penalties, above those without slopes."""
 
-    likelihoods: list[float] = []
+    found: list[float] = []
 
-    def _likeliest(self) -> np.ndarray:
-        found = super()._likeliest()
-        covariance = np.eye(len(self.share))
-        for column, penalty in enumerate(found):
-            whole = covariance + self.inputs @ self.inputs.T / penalty
-            square = self.targets[:, column] @ np.linalg.solve(whole, self.targets[:, column])
-            count = len(self.share)
-            self.likelihoods.append(-0.5 * (count * np.log(square / count) + np.linalg.slogdet(whole)[1]))
-        return found
+    def likelihoods(self) -> np.ndarray:
+        likelihoods = super().likelihoods()
+        self.found.append(likelihoods.max(axis=0).sum())
+        return likelihoods
+
+
+def told_apart(split: Split, power: float) -> float:
+    """Return the AUROC of the attack by moments of latents and rows on an inner split of the training patients.
+
+    Latents are attacked as they are drawn, not decoded: all that links tell, without the noise of images.
+    """
+    cohort, codec = split.train.cohort, shipped_codec(COHORT)
+    table = split.table(codec)
+    names = latent_columns(table)
+    patients = cohort.table[str(cohort.schema.group_name)]
+    sides = split_patients(patients, target_classes(cohort.table, cohort.schema), seed=0).to_numpy()
+
+    def seen(role: str, rows: pd.DataFrame, groups: np.ndarray) -> JudgedCohort:
+        codes = rows[names].to_numpy(dtype=float)
+        inner = without_images(cohort, rows.drop(columns=names))
+        return JudgedCohort(role, role, inner, codes, groups, codes=codes)
+
+    places = [np.flatnonzero(sides == role) for role in ("train", "holdout")]
+    parts = [table.iloc[place].reset_index(drop=True) for place in places]
+    with patch.object(public_directions, "PIXEL_POWER", power):
+        fitted = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
+        fitted.fit(parts[0], cohort.schema, seed=0)
+    records = fitted.sample(RECORDS, seed=1)
+    groups = [split.train.groups[place] for place in places]
+    real = real_patients(seen("train", parts[0], groups[0]), seen("holdout", parts[1], groups[1]), seed=0)
+    score = encoder_attacks(real, seen("synthetic", records, np.arange(RECORDS).astype(object)))[ENCODER_ROW_ATTACK]
+    weights = np.concatenate([side.weights for side in real.sides])
+    return float(weighted_auroc(score, real.member.astype(float), weights[None])[0])
 
 
 def measure(split: Split, power: float) -> tuple[float, dict[str, float]]:
     """Return the log likelihood of the training patients' columns, and AUROCs of links on held-out patients."""
     codec = shipped_codec(COHORT)
     table, held_out = split.table(codec), split.table(codec, "holdout")
-    _Watched.likelihoods = []
+    _Watched.found = []
     with patch.object(public_directions, "PIXEL_POWER", power), patch.object(score_regression, "_Part", _Watched):
         made = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
         made.fit(table, split.train.cohort.schema, seed=0)
@@ -60,7 +91,7 @@ def measure(split: Split, power: float) -> tuple[float, dict[str, float]]:
         if len(steps) == 2:
             links |= {(column.name, steps[0]): -slopes[:, place], (column.name, steps[1]): slopes[:, place]}
         place += column.size
-    return sum(_Watched.likelihoods), _scores(split, lambda name, label, _: scores @ links[name, label])
+    return sum(_Watched.found), _scores(split, lambda name, label, _: scores @ links[name, label])
 
 
 def plain(split: Split) -> dict[str, float]:
@@ -101,24 +132,27 @@ def main() -> None:
     splits = [read_split(options.data, COHORT, seed, options.work) for seed in range(SPLITS)]
     cells = {power: [measure(split, power) for split in splits] for power in POWERS}
     ridges = [plain(split) for split in splits]
+    attacks = {power: np.mean([told_apart(split, power) for split in splits]) for power in POWERS}
     columns = list(ridges[0])
     lines = [
         f"{COHORT}, mean over {SPLITS} splits. Log likelihood: of all clinical columns of the training patients given "
-        "their latents (each row once), above that of power 0, each column at its likeliest penalty; the power was "
-        "chosen by it, over all splits. AUROC of the links on held-out patients, mean over the labels of a column; a "
-        "ridge per column on the same latents, its penalty by cross-validation, beside them.",
+        "their latents (each patient once), above that of power 0, each at its likeliest penalty. Membership: AUROC of "
+        f"the attack by moments of latents and rows together on {RECORDS:,} records that are not decoded, on an inner "
+        "split of the training patients. The power was chosen by these two. AUROC of the links on held-out patients, "
+        "mean over the labels of a column; a ridge per column on the same latents, its penalty by cross-validation, "
+        "beside them.",
         "",
-        f"| power | log likelihood | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 2) + "|",
+        f"| power | log likelihood | membership, inner split | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 3) + "|",
     ]
     base = np.array([likelihood for likelihood, _ in cells[0.0]])
     for power, found in cells.items():
         gains = np.array([likelihood for likelihood, _ in found]) - base
         texts = [f"{np.mean([scores[name] for _, scores in found]):.3f}" for name in columns]
         spread = f" ({gains.min():+.1f} to {gains.max():+.1f})" if power else ""
-        lines.append(f"| {power:g} | {gains.mean():+.1f}{spread} | {' | '.join(texts)} |")
+        lines.append(f"| {power:g} | {gains.mean():+.1f}{spread} | {attacks[power]:.3f} | {' | '.join(texts)} |")
     texts = [f"{np.mean([scores[name] for scores in ridges]):.3f}" for name in columns]
-    lines.append(f"| ridge on latents | | {' | '.join(texts)} |")
+    lines.append(f"| ridge on latents | | | {' | '.join(texts)} |")
     write_section(options.out, "Links: where slopes are to be expected", lines)
 
 

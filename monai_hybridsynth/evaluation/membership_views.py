@@ -33,6 +33,7 @@ __all__ = [
     "VIEWS",
     "MembershipView",
     "RealPatients",
+    "encoder_attacks",
     "membership_views",
     "rare_patients",
     "real_patients",
@@ -137,6 +138,15 @@ def membership_views(real: RealPatients, synthetic: JudgedCohort, *, seed: int) 
         more = {"residual": _residual_attack(images, rows, real.groups), **_encoder_attacks(cohorts, rows)}
         views.append(_view("record", both[0], both[1], real.groups, more))
     return views
+
+
+def encoder_attacks(real: RealPatients, synthetic: JudgedCohort) -> dict[str, np.ndarray]:
+    """Return the scores of the attacks on records that only somebody with the encoder can make, by attack.
+
+    All synthetic records are used. Without codes there are none.
+    """
+    cohorts = (*real.sides, synthetic)
+    return _encoder_attacks(cohorts, _rows(real.sides[0].cohort.schema, cohorts, real.groups))
 
 
 def _view(

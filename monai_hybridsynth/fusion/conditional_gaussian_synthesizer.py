@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 from threadpoolctl import threadpool_limits
 
 from monai_hybridsynth.fusion.conditional_draws import ConditionalDraws
@@ -141,6 +142,7 @@ class ConditionalGaussianSynthesizer:
             scores,
             is_number=np.array([flag for column in self.columns_ for flag in column.is_number], dtype=bool),
             prior=prior,
+            shared=block_diag(*[column.shared for column in self.columns_]),
             weights=weights,
             patients=patients,
             seed=seed,

@@ -62,6 +62,7 @@ def fit_copula(
     weights: np.ndarray,
     patients: np.ndarray,
     seed: int,
+    shared: np.ndarray | None = None,
 ) -> tuple[GaussianCopula, np.ndarray]:
     """Fit the joint normal by drawing what the data only bound: values behind categories, ties and gaps.
 
@@ -81,6 +82,7 @@ def fit_copula(
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
         seed: of the draws.
+        shared: which variables have slopes on the scores in common, ``(d, units)``, as `regress_on_scores` takes it.
 
     Returns:
         the distribution, and the covariances of scores and clinical variables in the rows that know them, ``(m, d)``.
@@ -98,7 +100,7 @@ def fit_copula(
     if slopes.size:
         known = (lower > -np.inf) | (upper < np.inf)
         slopes, links = regress_on_scores(
-            expected_values(lower, upper), known, scores, prior, weights=weights, patients=patients
+            expected_values(lower, upper), known, scores, prior, weights=weights, patients=patients, shared=shared
         )
     return joint_copula(mean, covariance, slopes.round(3)), links.round(3)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
 __all__ = ["expected_values", "regress_on_scores"]
 
@@ -16,6 +17,7 @@ BLOCK = 2**22
 PENALTIES = 10.0 ** np.arange(0.5, 5.1, 0.25)
 # How much the scale of a regression differs between columns, a standard deviation.
 SCALE_SPREAD = 0.3
+SMALLEST_VARIANCE = 1e-3
 
 
 def expected_values(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -37,6 +39,7 @@ def regress_on_scores(
     *,
     weights: np.ndarray,
     patients: np.ndarray,
+    shared: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regress underlying normal variables on scores.
 
@@ -51,6 +54,12 @@ def regress_on_scores(
     as the variable does, times the variance of the expected value (as a biserial correlation corrects a point-biserial
     one).
 
+    Labels of one column have slopes in common, those of the number of labels that a row has, and each has slopes of its
+    own for what these leave: what half of the patients have helps with what a dozen have, and fewer directions are
+    learned from each patient (as in Evgeniou and Pontil 2004, doi 10.1145/1014052.1014067, but one after the other, so
+    that each part has a penalty of its own). A label's own slopes are multiplied by the probability that it has any:
+    where it is just as likely without, their direction is that of a few patients by chance and tells who they are.
+
     Args:
         expected: expected underlying variables, by `expected_values`, ``(rows, d)``.
         known: in which rows a variable is known or bounded, ``(rows, d)``; the others do not count.
@@ -59,6 +68,9 @@ def regress_on_scores(
             deviations of the latents along each score, on the diagonal, stand for slopes that are alike on the latents.
         weights: one per row, so that every patient counts once.
         patients: one identifier per row.
+        shared: which variables have slopes in common, ``(d, units)``: 1, or -1 for an opposite one such as "no
+            finding", where a variable is part of a unit, else 0. Each is part of one, with others that are known in the
+            same rows. None: each on its own.
 
     Returns:
         slopes, shape ``(m, d)``, and the covariances of scores and variables that follow from them in the rows in which
@@ -67,44 +79,81 @@ def regress_on_scores(
     """
     # One per score, so that a penalty means the same for every prior.
     prior = prior / max(float(np.sqrt((prior**2).sum() / max(len(prior), 1))), 1e-12)
-    position = np.unique(patients.astype(str), return_inverse=True)[1]
-    size = expected.shape[1]
-    product, square = np.zeros((2, size))
-    variance, count = np.ones((2, size))
-    patterns, member = np.unique(known, axis=1, return_inverse=True)
-    parts = []
-    for number in range(patterns.shape[1]):
-        rows, columns = np.flatnonzero(patterns[:, number]), np.flatnonzero(member.ravel() == number)
-        count[columns] = len(np.unique(position[rows]))
-        if count[columns[0]] < FEWEST_PATIENTS:
-            continue
-        part = _Part(expected[np.ix_(rows, columns)], scores[rows] @ prior, weights[rows], position[rows])
-        parts.append((rows, columns, part))
-        variance[columns] = part.variance
-        product[columns], square[columns] = part.held_out()
-    scale = _scales(product, square, variance, count)
-    slopes, links = np.zeros((2, scores.shape[1], size))
-    for rows, columns, part in parts:
-        slopes[:, columns] = prior @ part.slopes() * (scale / variance)[columns]
-        apart = scores[rows] - part.share @ scores[rows]
-        links[:, columns] = (apart * part.share[:, None]).T @ (apart @ slopes[:, columns])
+    rows = _Rows(scores @ prior, weights, np.unique(patients.astype(str), return_inverse=True)[1])
+    shared = np.eye(expected.shape[1]) if shared is None else shared
+    unit, first = np.abs(shared).argmax(axis=1), np.abs(shared).argmax(axis=0)
+    share = known * weights[:, None] / np.maximum(weights @ known, 1e-12)
+    variance = np.maximum((share * (expected - (share * expected).sum(axis=0)) ** 2).sum(axis=0), SMALLEST_VARIANCE)
+    common, _ = rows.slopes(expected @ shared, known[:, first])
+    slopes = common / (variance @ np.abs(shared)) @ shared.T
+    labels = np.flatnonzero(np.bincount(unit)[unit] > 1)
+    if len(labels):
+        left = expected[:, labels] - variance[labels] * (rows.inputs @ slopes[:, labels])
+        own, probability = rows.slopes(left, known[:, labels])
+        slopes[:, labels] += own * probability / variance[labels]
+    slopes = prior @ slopes
+    links = np.zeros_like(slopes)
+    for asked, alike in _patterns(known):
+        part = share[asked, alike[0]]
+        apart = scores[asked] - part @ scores[asked]
+        links[:, alike] = (apart * part[:, None]).T @ (apart @ slopes[:, alike])
     return slopes, links
 
 
+def _patterns(known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the rows in which variables are known, and the variables that are known in these."""
+    patterns, member = np.unique(known, axis=1, return_inverse=True)
+    for number in range(patterns.shape[1]):
+        yield np.flatnonzero(patterns[:, number]), np.flatnonzero(member.ravel() == number)
+
+
+@dataclass
+class _Rows:
+    """What variables are regressed on: inputs ``(rows, k)``, and weights and patients of the rows."""
+
+    inputs: np.ndarray
+    weights: np.ndarray
+    patients: np.ndarray
+
+    def slopes(self, targets: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return slopes of variables ``(rows, d)`` on the inputs, ``(k, d)``, and how likely there are any, ``(d,)``.
+
+        They are 0 of a variable that few patients know.
+        """
+        size = targets.shape[1]
+        product, square = np.zeros((2, size))
+        variance, count, probability = np.ones((3, size))
+        slopes = np.zeros((self.inputs.shape[1], size))
+        for rows, columns in _patterns(known):
+            count[columns] = len(np.unique(self.patients[rows]))
+            if count[columns[0]] < FEWEST_PATIENTS:
+                continue
+            part = _Part(targets[np.ix_(rows, columns)], self.inputs[rows], self.weights[rows], self.patients[rows])
+            variance[columns] = part.variance
+            product[columns], square[columns] = part.held_out()
+            slopes[:, columns], probability[columns] = part.slopes(), part.probability
+        return slopes * _scales(product, square, variance, count), probability
+
+
 class _Part:
-    """A ridge for variables that are known in the same rows, each with the penalty under which it is likeliest."""
+    """A ridge for variables that are known in the same rows, each with the penalty under which it is likeliest.
+
+    ``probability`` says how likely it is, of even odds, that a variable has slopes of that penalty and not none at all.
+    """
 
     def __init__(self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, patients: np.ndarray) -> None:
         self.share, self.patients = weights / weights.sum(), patients
         self.targets = targets - self.share @ targets
-        self.variance = np.maximum(self.share @ self.targets**2, 1e-3)
+        self.variance = np.maximum(self.share @ self.targets**2, SMALLEST_VARIANCE)
         centred = inputs - self.share @ inputs
         half = np.sqrt(self.share)[:, None] * centred
         values, self.axes = np.linalg.eigh(half.T @ half)
         self.values, self.inputs = np.maximum(values, 0.0), centred @ self.axes
         self.moment = (self.inputs * self.share[:, None]).T @ self.targets
         self.count = len(np.unique(patients))
-        self.penalties = self._likeliest() / self.count
+        likelihoods = self.likelihoods()
+        self.penalties = PENALTIES[likelihoods.argmax(axis=0)] / self.count
+        self.probability = expit(likelihoods.max(axis=0))
         self.ridge = self.moment / (self.values[:, None] + self.penalties)
 
     def slopes(self) -> np.ndarray:
@@ -172,17 +221,18 @@ class _Part:
         explained = (self.values[:, None] * slopes**2).sum(axis=1) - (found**2).sum(axis=1)
         return found * (product / np.maximum(explained, 1e-12))[:, None]
 
-    def _likeliest(self) -> np.ndarray:
-        """Return each variable's penalty, in rows: noise variance over slope variance of largest marginal likelihood.
+    def likelihoods(self) -> np.ndarray:
+        """Return each variable's log likelihood above that without slopes, for each penalty, ``(penalties, d)``.
 
-        Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equation 5.8, with a linear
-        kernel; the noise variance is the likeliest one for each penalty.
+        A penalty counts in rows: noise variance over slope variance. Source: Rasmussen and Williams 2006, Gaussian
+        Processes for Machine Learning, equation 5.8, with a linear kernel; the noise variance is the likeliest one for
+        each penalty.
         """
         ridge = self.count * self.values[:, None] + PENALTIES
         explained = np.einsum("id,ip->pd", self.moment**2, self.count / ridge)
-        left = np.maximum(self.share @ self.targets**2 - explained, 1e-9)
-        surprise = self.count * np.log(left) + np.log(ridge / PENALTIES).sum(axis=0)[:, None]
-        return PENALTIES[surprise.argmin(axis=0)]
+        whole = np.maximum(self.share @ self.targets**2, 1e-9)
+        surprise = self.count * np.log(np.maximum(whole - explained, 1e-9) / whole)
+        return -0.5 * (surprise + np.log(ridge / PENALTIES).sum(axis=0)[:, None])
 
 
 def _scales(product: np.ndarray, square: np.ndarray, variance: np.ndarray, count: np.ndarray) -> np.ndarray:

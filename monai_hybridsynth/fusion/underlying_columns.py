@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import ndtr, ndtri
 
 from monai_hybridsynth.fusion.label_choice import choose_labels
@@ -75,6 +76,11 @@ class UnderlyingColumn(ABC):
     def is_number(self) -> list[bool]:
         """Which variables are numbers, whose mean and spread are learned."""
         return [False] * self.size
+
+    @property
+    def shared(self) -> np.ndarray:
+        """Which variables are expected to depend on an image alike, ``(size, units)``, see `regress_on_scores`."""
+        return np.eye(self.size)
 
     @abstractmethod
     def region(self, flat: Flat, *, fitting: bool = False) -> Region:
@@ -255,6 +261,12 @@ class UnderlyingLabels(UnderlyingColumn):
     def _alone(self) -> np.ndarray:
         """Which labels stand alone."""
         return np.array([label in self.exclusive for label in self.labels], dtype=bool)
+
+    @property
+    def shared(self) -> np.ndarray:
+        """All labels, and against them those that stand alone: what shows of one shows of others too."""
+        signs = np.where(self._alone, -1.0, 1.0)[:, None]
+        return block_diag(np.eye(int(self.gap)), signs) if self.labels else np.eye(self.size)
 
     def region(self, flat: Flat, *, fitting: bool = False) -> Region:
         """Return the limits that flat columns set."""

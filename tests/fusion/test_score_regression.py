@@ -149,6 +149,8 @@ def test_the_penalty_is_the_one_under_which_the_rows_are_likeliest():
         return float(multivariate_normal(np.zeros(80), scale * covariance).logpdf(centred))
 
     best = max(score_regression.PENALTIES, key=likelihood)
+    none = float(multivariate_normal(np.zeros(80), (centred @ centred / 80) * np.eye(80)).logpdf(centred))
+    assert part.probability == pytest.approx([1 / (1 + np.exp(none - likelihood(best)))])
     assert part.penalties * 80 == pytest.approx([best])
     assert score_regression.PENALTIES[0] < best < score_regression.PENALTIES[-1]
 
@@ -178,3 +180,61 @@ def test_slopes_are_expected_where_the_prior_has_them():
         )
     even, knowing = (np.abs(slopes[[1, 3, 4]]).sum() / np.abs(slopes[[0, 2]]).sum() for slopes in found)
     assert knowing < 0.2 * even
+
+
+def labels(rows: int, *, own: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and expected values of six labels that show alike, of "none", and of a last that shows otherwise.
+
+    Two score directions: all labels depend on the first, the last one by ``own`` on the second.
+    """
+    rng = np.random.default_rng(seed)
+    scores = rng.standard_normal((rows, 40))
+    z = 0.5 * scores[:, [0]] + np.sqrt(0.75) * rng.standard_normal((rows, 8))
+    z[:, 6] = -z[:, :6].mean(axis=1) + 0.3 * rng.standard_normal(rows)
+    z[:, 7] = own * scores[:, 1] + np.sqrt(1 - own**2) * rng.standard_normal(rows)
+    cut = np.quantile(z, 0.9, axis=0)
+    return scores, expected_values(np.where(z > cut, cut, -np.inf), np.where(z > cut, np.inf, cut))
+
+
+SHARED = np.array([1.0, 1, 1, 1, 1, 1, -1, 1])[:, None]
+
+
+def shared_slopes(scores: np.ndarray, expected: np.ndarray, shared: np.ndarray | None) -> np.ndarray:
+    rows = len(expected)
+    known, even = np.ones(expected.shape, dtype=bool), {"weights": np.ones(rows), "patients": np.arange(rows)}
+    return regress_on_scores(expected, known, scores, np.eye(scores.shape[1]), **even, shared=shared)[0]
+
+
+def test_what_labels_have_in_common_is_learned_from_all():
+    aligned = {}
+    for name, shared in (("shared", SHARED), ("apart", None)):
+        found = [shared_slopes(*labels(240, own=0.0, seed=seed), shared)[:, :6] for seed in range(4)]
+        aligned[name] = np.mean([slopes[0] / np.linalg.norm(slopes, axis=0) for slopes in found])
+    assert aligned["shared"] > 0.85
+    assert aligned["shared"] > aligned["apart"] + 0.15
+
+
+def test_a_label_that_stands_alone_shows_the_opposite():
+    slopes = shared_slopes(*labels(240, own=0.0, seed=0), SHARED)
+    assert slopes[0, 6] < -0.2 < 0.2 < slopes[0, :6].min()
+
+
+def test_a_label_keeps_what_it_shows_by_itself():
+    slopes = shared_slopes(*labels(1200, own=0.7, seed=0), SHARED)
+    assert slopes[1, 7] == pytest.approx(0.7, abs=0.15)
+    assert abs(slopes[0, 7]) < 0.2
+
+
+def test_fewer_directions_are_learned_from_labels_that_show_nothing():
+    lengths = {"shared": 0.0, "apart": 0.0}
+    for seed in range(4):
+        scores, expected = np.random.default_rng(seed).standard_normal((300, 60)), labels(300, own=0.0, seed=9)[1]
+        for name, shared in (("shared", SHARED), ("apart", None)):
+            lengths[name] += (shared_slopes(scores, expected, shared) ** 2).sum()
+    assert lengths["shared"] < 0.7 * lengths["apart"]
+
+
+def test_columns_of_one_variable_each_are_regressed_as_without_sharing():
+    scores, z = draw(300)
+    expected = np.column_stack([z, np.roll(z, 1)])
+    assert np.array_equal(shared_slopes(scores, expected, np.eye(2)), shared_slopes(scores, expected, None))

@@ -121,3 +121,9 @@ def test_nothing_asked_is_no_restriction():
     free = Region.free(3, 2)
     assert np.isneginf(free.lower).all()
     assert np.isposinf(free.upper).all()
+
+
+def test_labels_show_alike_and_against_those_that_stand_alone():
+    assert np.array_equal(LABELS.shared, [[1, 0], [0, -1], [0, 1], [0, 1]])
+    assert np.array_equal(NUMBER.shared, np.eye(2))
+    assert np.array_equal(UnderlyingLabels("none", True, [0.0]).shared, np.eye(1))
