@@ -134,12 +134,12 @@ class _Sweeps:
         self.lower, self.upper, self.is_number = lower, upper, is_number
         self.share, self.count, self.rng = share, count, rng
         self.mean, self.covariance = np.zeros(size), np.eye(size)
-        known = (lower == upper).astype(float)
+        known = lower == upper
         # Of each pair of variables, the share of rows in which one of them is drawn.
         drawn = 1 - (share[:, None] * known).T @ known
         self.prior = INDEPENDENT_PATIENTS * drawn / (count + INDEPENDENT_PATIENTS * drawn)
         np.fill_diagonal(self.prior, 0.0)
-        self.open = [column for column in range(size) if (lower[:, column] < upper[:, column]).any()]
+        self.open = np.flatnonzero(~known.all(axis=0))
         self.z = truncated_normal(np.zeros_like(lower), np.ones(size), lower, upper, rng)
 
     def sweep(self) -> None:
