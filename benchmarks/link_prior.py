@@ -62,7 +62,7 @@ def told_apart(split: Split, power: float) -> float:
 
     places = [np.flatnonzero(sides == role) for role in ("train", "holdout")]
     parts = [table.iloc[place].reset_index(drop=True) for place in places]
-    with patch.object(public_directions, "PIXEL_POWER", power):
+    with patch.object(public_directions, "PUBLIC_PIXEL_POWER", power):
         fitted = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
         fitted.fit(parts[0], cohort.schema, seed=0)
     records = fitted.sample(RECORDS, seed=1)
@@ -78,7 +78,10 @@ def measure(split: Split, power: float) -> tuple[float, dict[str, float]]:
     codec = shipped_codec(COHORT)
     table, held_out = split.table(codec), split.table(codec, "holdout")
     _Watched.found = []
-    with patch.object(public_directions, "PIXEL_POWER", power), patch.object(score_regression, "_Part", _Watched):
+    with (
+        patch.object(public_directions, "PUBLIC_PIXEL_POWER", power),
+        patch.object(score_regression, "_Part", _Watched),
+    ):
         made = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
         made.fit(table, split.train.cohort.schema, seed=0)
     assert made.whitening_ is not None

@@ -249,8 +249,9 @@ class ConditionalGaussianSynthesizer:
             self.latent_components, directions="principal", patients_per_component=PATIENTS_PER_COMPONENT
         ).fit(latents, np.zeros((len(latents), 0)), **known, axes=axes)
         scores = np.clip(self.whitening_.transform(latents), -LARGEST_SCORE, LARGEST_SCORE)
-        prior = self.whitening_.mixing_.T[: scores.shape[1]] @ slope_prior(self.public_encoder, latents.shape[1])
-        return scores, prior, axes is not None
+        along_public = axes is not None
+        expected = slope_prior(self.public_encoder, latents.shape[1], along_public=along_public)
+        return scores, self.whitening_.mixing_.T[: scores.shape[1]] @ expected, along_public
 
     def _image_given_row(self) -> ImageGivenRow:
         """Return how images are drawn given rows, made once per fit: cohorts are drawn in many small blocks."""

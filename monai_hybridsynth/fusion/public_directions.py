@@ -14,9 +14,9 @@ __all__ = ["public_axes", "public_axes_hold", "read_directions", "slope_prior"]
 FOLDS = 5
 RIDGE = 1e-3
 # 0 for slopes that are alike on all latents, 1 for slopes that are alike on the pixels of generated images. The columns
-# of NIH training patients are likeliest at about 0.25; at 0.75 links take fewer directions, so that records tell less
-# of who the patients are, and hold nearly as well (`benchmarks/link_prior.py`).
-PIXEL_POWER = 0.75
+# of NIH training patients are likeliest at about the first. At the second links take fewer directions: they hold nearly
+# as well, and records tell less of who the patients are (`benchmarks/link_prior.py`), where the axes do not tell it.
+PIXEL_POWER, PUBLIC_PIXEL_POWER = 0.25, 0.75
 
 
 def read_directions(path: str | Path | None, num_latents: int, *, kind: str = "directions") -> np.ndarray:
@@ -48,7 +48,7 @@ def read_directions(path: str | Path | None, num_latents: int, *, kind: str = "d
     return found
 
 
-def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
+def slope_prior(path: str | Path | None, num_latents: int, *, along_public: bool) -> np.ndarray:
     """Return a root of the covariance that slopes of clinical variables on latents are expected to have.
 
     What a row says is more likely about what shows in an image: slopes are expected to be larger along directions that
@@ -57,6 +57,7 @@ def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
     Args:
         path: as `read_directions` takes it; None for slopes that are alike on all latents.
         num_latents: of the table.
+        along_public: whether the latents are learned along public axes.
 
     Returns:
         shape ``(num_latents, num_latents)``.
@@ -75,7 +76,7 @@ def slope_prior(path: str | Path | None, num_latents: int) -> np.ndarray:
             f"{path} holds no changes of {num_latents} directions; have it written anew by write_public_encoder() of "
             "this version, or do without (public_encoder=None; in the bundle public_axes=false)."
         )
-    return directions.T * changes.astype(float) ** PIXEL_POWER
+    return directions.T * changes.astype(float) ** (PUBLIC_PIXEL_POWER if along_public else PIXEL_POWER)
 
 
 def public_axes(

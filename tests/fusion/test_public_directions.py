@@ -28,14 +28,16 @@ def test_slopes_are_expected_along_what_changes_images(tmp_path):
     changes = np.array([16.0, 1.0, 1.0, 0.0625])
     path = tmp_path / "encoder_public.safetensors"
     save_file({"directions": basis.astype(np.float32), "changes": changes.astype(np.float32)}, path)
-    root = slope_prior(path, 4)
+    root = slope_prior(path, 4, along_public=False)
     values, axes = np.linalg.eigh(root @ root.T)
-    assert values == pytest.approx([1 / 64, 1, 1, 64], abs=1e-4), "twice a power of how much each changes images"
+    assert values == pytest.approx([0.25, 1, 1, 4], abs=1e-5), "the root of how much each direction changes images"
+    few = slope_prior(path, 4, along_public=True)
+    assert np.linalg.eigvalsh(few @ few.T) == pytest.approx([1 / 64, 1, 1, 64], abs=1e-4), "fewer directions count"
     assert np.abs(axes[:, -1] @ basis[0]) == pytest.approx(1, abs=1e-5)
-    assert np.array_equal(slope_prior(None, 3), np.eye(3))
+    assert np.array_equal(slope_prior(None, 3, along_public=True), np.eye(3))
     save_file({"directions": basis.astype(np.float32)}, path)
     with pytest.raises(ValueError, match="changes.* written anew"):
-        slope_prior(path, 4)
+        slope_prior(path, 4, along_public=True)
 
 
 def test_public_axes_are_given_up_for_images_that_vary_otherwise():
