@@ -13,7 +13,8 @@ import torch
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 
-from monai_hybridsynth.data import Cohort, write_phantom_cohort
+from monai_hybridsynth.data import Cohort, RecordSchema, split_patients, write_phantom_cohort
+from monai_hybridsynth.data.patient_split import target_classes
 from monai_hybridsynth.evaluation.correspondence import correspondence_metrics
 from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort, embed_cohort, read_real_cohort, row_groups
 from monai_hybridsynth.evaluation.judges import choose_judges
@@ -95,6 +96,39 @@ class Split:
 def without_images(cohort: Cohort, table: pd.DataFrame) -> Cohort:
     """Return a cohort with other rows, whose images are given otherwise."""
     return replace(cohort, table=table, image_paths=[Path()] * len(table))
+
+
+def inner_cohorts(
+    split: Split, table: pd.DataFrame, draw: Callable[[pd.DataFrame, RecordSchema], pd.DataFrame], *, seed: int
+) -> tuple[JudgedCohort, JudgedCohort, JudgedCohort]:
+    """Return two parts of the training patients and records drawn from the first; their features are the latents.
+
+    Args:
+        split: of which only the training patients are used.
+        table: their latent table.
+        draw: records of the rows of the first part and their schema.
+        seed: of the inner split.
+    """
+    cohort = split.train.cohort
+    patients = cohort.table[str(cohort.schema.group_name)]
+    sides = split_patients(patients, target_classes(cohort.table, cohort.schema), seed=seed).to_numpy()
+    names = latent_columns(table)
+    scale = table[names].std().to_numpy()
+
+    def judged(role: str, rows: pd.DataFrame, groups: np.ndarray) -> JudgedCohort:
+        codes = rows[names].to_numpy(dtype=float)
+        features = codes / scale - (codes / scale).mean(0)
+        inner = without_images(cohort, rows.drop(columns=names))
+        return JudgedCohort(role, role, inner, features, groups, codes=codes)
+
+    places = [np.flatnonzero(sides == role) for role in ("train", "holdout")]
+    parts = [table.iloc[place].reset_index(drop=True) for place in places]
+    train, holdout = (
+        judged(role, rows, split.train.groups[place])
+        for role, rows, place in zip(("train", "holdout"), parts, places, strict=True)
+    )
+    records = draw(parts[0], cohort.schema)
+    return train, holdout, judged("synthetic", records, np.arange(len(records)).astype(str).astype(object))
 
 
 def prepared_split(data: Path, name: str, seed: int, work: Path) -> Path:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fusion_cohorts import ImageCodec, Split, without_images
+from fusion_cohorts import ImageCodec, Split, inner_cohorts, without_images
 
-from monai_hybridsynth.data import split_patients
-from monai_hybridsynth.data.patient_split import target_classes
+from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.evaluation.copies import copy_metrics
 from monai_hybridsynth.evaluation.correspondence import (
     class_patients,
@@ -90,13 +89,14 @@ def judge(
     attacked = replace(attacked, spaces={"texture": torch.cat(texture).numpy()})
     sides = (split.train, split.holdout, attacked)
     # Whoever gets the records can have the encoder too: every attack is also made by somebody who does.
-    own = (table, split.table(codec, "holdout"))
-    real = [replace(side, codes=rows[names].to_numpy(dtype=float)) for side, rows in zip(sides[:2], own, strict=True)]
-    made, attacked = (replace(side, codes=codec.encode(side.images()).astype(float)) for side in (made, attacked))
+    tables = (table, split.table(codec, "holdout"))
+    real = [replace(side, codes=rows[names].to_numpy(float)) for side, rows in zip(sides[:2], tables, strict=True)]
+    made = replace(made, codes=codec.encode(made.images()).astype(float))
+    armed = replace(attacked, codes=made.limited(ATTACKED, seed=seed).codes)
     found = [
         *nearness_metrics(*sides, seed=seed),
         *copy_metrics(*sides, seed=seed).metrics,
-        *membership_findings(*real, attacked, seed=seed).metrics,
+        *membership_findings(*real, armed, seed=seed).metrics,
     ]
     privacy = _chosen(found, _privacy_key) | moment_attacks(*real, made)
     clock("judge")
@@ -125,25 +125,12 @@ def inner_score(split: Split, table: pd.DataFrame, synthesizer: Any, *, seed: in
     ``score`` is the mean of forward and reverse agreement of linear probes on the latents, each at most 1, plus the
     column shapes, minus the exact rows beyond those that held-out patients have.
     """
-    cohort = split.train.cohort
-    patients = cohort.table[str(cohort.schema.group_name)]
-    sides = split_patients(patients, target_classes(cohort.table, cohort.schema), seed=seed).to_numpy()
-    names = latent_columns(table)
-    scale = table[names].std().to_numpy()
 
-    def side(role: str, rows: pd.DataFrame, groups: np.ndarray) -> JudgedCohort:
-        features = rows[names].to_numpy(dtype=float) / scale
-        inner = without_images(cohort, rows.drop(columns=names))
-        return JudgedCohort(role, role, inner, features - features.mean(0), groups)
+    def draw(rows: pd.DataFrame, schema: RecordSchema) -> pd.DataFrame:
+        records: pd.DataFrame = synthesizer.fit(rows, schema, seed=seed).sample(VOLUME * len(rows), seed=seed + 1)
+        return records
 
-    parts = [np.flatnonzero(sides == name) for name in ("train", "holdout")]
-    train, holdout = (
-        side(role, table.iloc[rows].reset_index(drop=True), split.train.groups[rows])
-        for role, rows in zip(("train", "holdout"), parts, strict=True)
-    )
-    fitted = synthesizer.fit(table.iloc[parts[0]].reset_index(drop=True), cohort.schema, seed=seed)
-    records = fitted.sample(VOLUME * len(train), seed=seed + 1)
-    made = side("synthetic", records, np.arange(len(records)).astype(str).astype(object))
+    train, holdout, made = inner_cohorts(split, table, draw, seed=seed)
     agreement = _agreement(train, holdout, made, seed=seed, num_replicates=2)
     gains = [[np.array([score]) for score in agreement[f"{way} linear"]["mean"]] for way in ("forward", "reverse")]
     both = [min(float(agreement_ratio(*one)), 1.0) for one in gains]

@@ -17,16 +17,15 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from fusion_cohorts import Split, public_encoder, read_split, shipped_codec, without_images
+from fusion_cohorts import Split, inner_cohorts, public_encoder, read_split, shipped_codec
 from results_file import write_section
 from sklearn.linear_model import RidgeCV
 
-from monai_hybridsynth.data import split_patients
-from monai_hybridsynth.data.patient_split import target_classes
-from monai_hybridsynth.evaluation.judged_cohort import JudgedCohort
+from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.evaluation.membership_views import ENCODER_ROW_ATTACK, encoder_attacks, real_patients
 from monai_hybridsynth.evaluation.train_on_synthetic import utility_sides
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, latent_columns, public_directions, score_regression
+from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, UnderlyingLabels
 from monai_hybridsynth.metrics import weighted_auroc
 
 COHORT, SPLITS, RECORDS = "nih_cxr14_sample", 5, 2000
@@ -49,26 +48,15 @@ def told_apart(split: Split, power: float) -> float:
 
     Latents are attacked as they are drawn, not decoded: all that links tell, without the noise of images.
     """
-    cohort, codec = split.train.cohort, shipped_codec(COHORT)
-    table = split.table(codec)
-    names = latent_columns(table)
-    patients = cohort.table[str(cohort.schema.group_name)]
-    sides = split_patients(patients, target_classes(cohort.table, cohort.schema), seed=0).to_numpy()
 
-    def seen(role: str, rows: pd.DataFrame, groups: np.ndarray) -> JudgedCohort:
-        codes = rows[names].to_numpy(dtype=float)
-        inner = without_images(cohort, rows.drop(columns=names))
-        return JudgedCohort(role, role, inner, codes, groups, codes=codes)
+    def draw(rows: pd.DataFrame, schema: RecordSchema) -> pd.DataFrame:
+        made = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT), image_spread=1)
+        return made.fit(rows, schema, seed=0).sample(RECORDS, seed=1)
 
-    places = [np.flatnonzero(sides == role) for role in ("train", "holdout")]
-    parts = [table.iloc[place].reset_index(drop=True) for place in places]
     with patch.object(public_directions, "PUBLIC_PIXEL_POWER", power):
-        fitted = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
-        fitted.fit(parts[0], cohort.schema, seed=0)
-    records = fitted.sample(RECORDS, seed=1)
-    groups = [split.train.groups[place] for place in places]
-    real = real_patients(seen("train", parts[0], groups[0]), seen("holdout", parts[1], groups[1]), seed=0)
-    score = encoder_attacks(real, seen("synthetic", records, np.arange(RECORDS).astype(object)))[ENCODER_ROW_ATTACK]
+        train, holdout, made = inner_cohorts(split, split.table(shipped_codec(COHORT)), draw, seed=0)
+    real = real_patients(train, holdout, seed=0)
+    score = encoder_attacks(real, made)[ENCODER_ROW_ATTACK]
     weights = np.concatenate([side.weights for side in real.sides])
     return float(weighted_auroc(score, real.member.astype(float), weights[None])[0])
 
@@ -78,12 +66,17 @@ def measure(split: Split, power: float) -> tuple[float, dict[str, float]]:
     codec = shipped_codec(COHORT)
     table, held_out = split.table(codec), split.table(codec, "holdout")
     _Watched.found = []
-    with (
-        patch.object(public_directions, "PUBLIC_PIXEL_POWER", power),
-        patch.object(score_regression, "_Part", _Watched),
-    ):
+
+    def fitted() -> ConditionalGaussianSynthesizer:
         made = ConditionalGaussianSynthesizer(public_encoder=public_encoder(COHORT))
-        made.fit(table, split.train.cohort.schema, seed=0)
+        return made.fit(table, split.train.cohort.schema, seed=0)
+
+    with patch.object(public_directions, "PUBLIC_PIXEL_POWER", power):
+        made = fitted()
+        # What labels share is no column: the likelihood is that of each label by itself.
+        alone = patch.object(UnderlyingLabels, "shared", UnderlyingColumn.shared)
+        with alone, patch.object(score_regression, "_Part", _Watched):
+            fitted()
     assert made.whitening_ is not None
     scores = made.whitening_.transform(held_out[latent_columns(held_out)].to_numpy(dtype=float))
     place, links = 0, {}

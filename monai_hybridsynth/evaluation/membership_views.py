@@ -143,10 +143,11 @@ def membership_views(real: RealPatients, synthetic: JudgedCohort, *, seed: int) 
 def encoder_attacks(real: RealPatients, synthetic: JudgedCohort) -> dict[str, np.ndarray]:
     """Return the scores of the attacks on records that only somebody with the encoder can make, by attack.
 
-    All synthetic records are used. Without codes there are none.
+    All synthetic records are used. Without codes there are none, and without rows that vary none of codes and rows.
     """
     cohorts = (*real.sides, synthetic)
-    return _encoder_attacks(cohorts, _rows(real.sides[0].cohort.schema, cohorts, real.groups))
+    rows = _rows(real.sides[0].cohort.schema, cohorts, real.groups)
+    return _encoder_attacks(cohorts, rows if rows[0].shape[1] else None)
 
 
 def _view(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
+from monai_hybridsynth.fusion.score_regression import SMALLEST_VARIANCE, expected_values, regress_on_scores
 
 __all__ = ["GaussianCopula", "fit_copula", "joint_copula", "truncated_normal"]
 
 SWEEPS, FIRST_KEPT = 60, 20
-SMALLEST_VARIANCE = 1e-3
 # Moments of variables that are drawn are those of the patients and of so many whose variables are independent: few
 # patients would else make drawn variables, and so their moments, more and more alike. With three, no more rows of
 # records equal a patient's than rows of other patients do (`benchmarks/RESULTS.md`, "Synthesizers of hybrid records").

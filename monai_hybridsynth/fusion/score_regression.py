@@ -54,11 +54,12 @@ def regress_on_scores(
     as the variable does, times the variance of the expected value (as a biserial correlation corrects a point-biserial
     one).
 
-    Labels of one column have slopes in common, those of the number of labels that a row has, and each has slopes of its
-    own for what these leave: what half of the patients have helps with what a dozen have, and fewer directions are
-    learned from each patient (as in Evgeniou and Pontil 2004, doi 10.1145/1014052.1014067, but one after the other, so
-    that each part has a penalty of its own). A label's own slopes are multiplied by the probability that it has any:
-    where it is just as likely without, their direction is that of a few patients by chance and tells who they are.
+    Labels of one column have slopes in common, those of the sum of their expected values, in which one that stands
+    alone ("no finding") counts the other way; each has slopes of its own for what these leave. What half of the
+    patients have helps with what a dozen have, who would not show it by themselves (as in Evgeniou and Pontil 2004, doi
+    10.1145/1014052.1014067, but one after the other, so that each part has a penalty of its own). The price: a rare
+    label that nothing shows is drawn a little as the others of its column are. A label's own slopes are multiplied by
+    how likely it has any (`_Part`): they are halved where their direction is that of a few patients by chance.
 
     Args:
         expected: expected underlying variables, by `expected_values`, ``(rows, d)``.
@@ -138,7 +139,9 @@ class _Rows:
 class _Part:
     """A ridge for variables that are known in the same rows, each with the penalty under which it is likeliest.
 
-    ``probability`` says how likely it is, of even odds, that a variable has slopes of that penalty and not none at all.
+    ``probability`` says how likely it is, of even odds, that a variable has slopes of that penalty and not none at all:
+    about a half where the rows are as likely without, since a large penalty leaves next to none, and 1 where they are
+    not.
     """
 
     def __init__(self, targets: np.ndarray, inputs: np.ndarray, weights: np.ndarray, patients: np.ndarray) -> None:

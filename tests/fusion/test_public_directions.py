@@ -32,7 +32,9 @@ def test_slopes_are_expected_along_what_changes_images(tmp_path):
     values, axes = np.linalg.eigh(root @ root.T)
     assert values == pytest.approx([0.25, 1, 1, 4], abs=1e-5), "the root of how much each direction changes images"
     few = slope_prior(path, 4, along_public=True)
-    assert np.linalg.eigvalsh(few @ few.T) == pytest.approx([1 / 64, 1, 1, 64], abs=1e-4), "fewer directions count"
+    assert np.linalg.eigvalsh(few @ few.T) == pytest.approx([1 / 64, 1, 1, 64], abs=1e-4), (
+        "a covariance: twice the power"
+    )
     assert np.abs(axes[:, -1] @ basis[0]) == pytest.approx(1, abs=1e-5)
     assert np.array_equal(slope_prior(None, 3, along_public=True), np.eye(3))
     save_file({"directions": basis.astype(np.float32)}, path)
