@@ -5,8 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from monai_hybridsynth.data import RecordSchema
 from monai_hybridsynth.evaluation import membership_views as module
-from monai_hybridsynth.evaluation.membership_views import membership_views, rare_patients, real_patients
+from monai_hybridsynth.evaluation.membership_views import (
+    encoder_attacks,
+    membership_views,
+    rare_patients,
+    real_patients,
+)
 
 # Codes that no training decided: any fixed map from images to fewer numbers is an encoder.
 PROJECTION = np.random.default_rng(0).normal(size=(32 * 32, 24)) / 32
@@ -88,3 +94,19 @@ def test_of_a_large_cohort_whole_patients_are_left_out(judged, monkeypatch):
     assert int(real.member.sum()) == 40
     assert int((~real.member).sum()) == 41
     assert (np.unique(real.groups[real.member], return_counts=True)[1] == 2).all()
+
+
+def test_attacks_of_the_encoder_alone_are_those_of_the_record_view(sides):
+    train, holdout, made = map(encoded, sides)
+    real = real_patients(train, holdout, seed=0)
+    record = next(view for view in membership_views(real, made, seed=0) if view.name == "record")
+    found = encoder_attacks(real, made)
+    assert list(found) == ["encoder moments", "encoder and row moments"]
+    assert all(np.array_equal(scores, record.scores[name]) for name, scores in found.items())
+    assert encoder_attacks(real_patients(*sides[:2], seed=0), sides[2]) == {}
+
+
+def test_codes_and_rows_are_not_attacked_where_no_column_can_be(sides):
+    bare = RecordSchema([entry for entry in sides[0].cohort.schema.fields if entry.role in ("image", "group")])
+    train, holdout, made = (encoded(replace(side, cohort=replace(side.cohort, schema=bare))) for side in sides)
+    assert list(encoder_attacks(real_patients(train, holdout, seed=0), made)) == ["encoder moments"]

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from monai_hybridsynth.data import RecordField, RecordSchema
 from monai_hybridsynth.fusion import ConditionalGaussianSynthesizer, RecordSynthesizer, load_synthesizer
 from monai_hybridsynth.fusion import conditional_gaussian_synthesizer as module
+from monai_hybridsynth.fusion.underlying_columns import UnderlyingColumn, UnderlyingLabels
 
 AGE, CRP, LATENT = 98765.4321, 31337.8125, 777.1234
 
@@ -49,6 +50,26 @@ def test_margins_are_those_of_the_table(records, table):
     assert records["crp"].isna().mean() == pytest.approx(table["crp"].isna().mean(), abs=0.03)
     assert np.isposinf(records["crp"]).mean() == pytest.approx(np.isposinf(table["crp"]).mean(), abs=0.03)
     assert not np.isneginf(records["crp"]).any()
+
+
+def test_labels_of_a_column_share_what_shows_of_them(table, schema, monkeypatch):
+    """Both findings show alike in one latent: learned together, their slopes are more alike, "No Finding" opposite."""
+    some = table["findings"] != "No Finding"
+    shown = table.assign(latent_003=table["latent_003"] + np.where(some, 0.6, 0.0).astype(np.float32))
+
+    def alike() -> float:
+        fitted = ConditionalGaussianSynthesizer().fit(shown, schema, seed=0)
+        size = sum(column.size for column in fitted.columns_)
+        labels = fitted.copula_.covariance[size:, size - 3 : size]
+        assert [column.name for column in fitted.columns_][-1] == "findings"
+        order = fitted.columns_[-1].labels
+        signs = np.array([-1.0 if label == "No Finding" else 1.0 for label in order])
+        unit = labels * signs / np.linalg.norm(labels, axis=0)
+        return float((unit.T @ unit)[np.triu_indices(3, 1)].min())
+
+    together = alike()
+    monkeypatch.setattr(UnderlyingLabels, "shared", UnderlyingColumn.shared)
+    assert together > alike() + 0.1
 
 
 def test_row_and_latents_belong_together(records, table):

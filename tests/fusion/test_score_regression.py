@@ -234,7 +234,46 @@ def test_fewer_directions_are_learned_from_labels_that_show_nothing():
     assert lengths["shared"] < 0.7 * lengths["apart"]
 
 
-def test_columns_of_one_variable_each_are_regressed_as_without_sharing():
-    scores, z = draw(300)
-    expected = np.column_stack([z, np.roll(z, 1)])
-    assert np.array_equal(shared_slopes(scores, expected, np.eye(2)), shared_slopes(scores, expected, None))
+def test_the_price_of_sharing_fades_with_patients():
+    """One label has a link and seven rare ones have none: they get a part of it, less where there are more patients."""
+    slopes = []
+    for rows in (240, 3000):
+        rng = np.random.default_rng(0)
+        scores = rng.standard_normal((rows, 40))
+        z = rng.standard_normal((rows, 8))
+        z[:, 0] = 0.8 * scores[:, 0] + 0.6 * z[:, 0]
+        cut = np.array([np.quantile(z[:, 0], 0.6), *np.quantile(z[:, 1:], 0.97, axis=0)])
+        expected = expected_values(np.where(z > cut, cut, -np.inf), np.where(z > cut, np.inf, cut))
+        slopes.append(shared_slopes(scores, expected, np.ones((8, 1)))[0])
+    assert slopes[1][0] == pytest.approx(0.8, abs=0.06)
+    assert 0 < slopes[1][1:].mean() < slopes[0][1:].mean() < 0.25
+
+
+def test_labels_in_rows_that_do_not_know_them_do_not_count():
+    scores, expected = labels(300, own=0.5, seed=0)
+    known = np.repeat(np.random.default_rng(1).random((300, 1)) < 0.7, 8, axis=1)
+    even = {"weights": np.random.default_rng(2).random(300) + 0.5, "patients": np.arange(300) // 2, "shared": SHARED}
+    one, two = (
+        regress_on_scores(np.where(known, expected, value), known, scores, np.eye(40), **even) for value in (0.0, 9.0)
+    )
+    assert np.array_equal(one, two)
+    kept = known[:, 0]
+    even = {name: part[kept] if name != "shared" else part for name, part in even.items()}
+    alone = regress_on_scores(expected[kept], known[kept], scores[kept], np.eye(40), **even)
+    assert one[0] == pytest.approx(alone[0], abs=1e-9)
+
+
+def test_a_row_counts_as_often_as_its_weight():
+    scores, expected = labels(200, own=0.5, seed=0)
+    once = {"weights": np.ones(200), "patients": np.arange(200) // 2}
+    twice = {"weights": np.full(400, 0.5), "patients": np.tile(once["patients"], 2)}
+    one = regress_on_scores(expected, np.ones((200, 8), dtype=bool), scores, np.eye(40), shared=SHARED, **once)
+    two = regress_on_scores(
+        np.tile(expected, (2, 1)),
+        np.ones((400, 8), dtype=bool),
+        np.tile(scores, (2, 1)),
+        np.eye(40),
+        shared=SHARED,
+        **twice,
+    )
+    assert np.allclose(one, two, atol=1e-9)
