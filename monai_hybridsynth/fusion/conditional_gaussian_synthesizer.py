@@ -49,10 +49,10 @@ class ConditionalGaussianSynthesizer:
     multi-label column has a threshold per label, and a missing value is a variable of its own, so that a value may be
     missing because of what the others are. The latents are written as principal components, at most one per three
     patients, and residual noise. The joint covariance is fitted by data augmentation (see `fit_copula`); regressions of
-    clinical variables on latents are ridges of the likeliest penalty (see `regress_on_scores`), their length chosen on
-    patients left out, so that a record's row and image belong together as much as they do in patients that were not
-    seen. Images are drawn around class-wise means (see `ImageGivenRow`) and vary as those of their class do (see
-    `ImageVariation`); where latents are given, the joint normal answers.
+    clinical variables on latents are ridges of the likeliest penalty, in part common to the labels of a column (see
+    `regress_on_scores`), their length chosen on patients left out, so that a record's row and image belong together as
+    much as they do in patients that were not seen. Images are drawn around class-wise means (see `ImageGivenRow`) and
+    vary as those of their class do (see `ImageVariation`); where latents are given, the joint normal answers.
 
     Fixed numbers and latents are conditioned on in closed form, fixed categories by Gibbs draws within their bounds.
     An outcome that is rare can be drawn as often as wanted by fixing it, row by row where others shall vary.
