@@ -42,7 +42,7 @@ from monai_hybridsynth.metrics import (
     weighted_order_score,
 )
 
-__all__ = ["inner_score", "judge", "random_holdouts"]
+__all__ = ["inner_score", "judge", "moment_attacks", "random_holdouts"]
 
 VOLUME = 5
 # The fastest on one core.
@@ -84,19 +84,21 @@ def judge(
         "utility": _utility(split.train, split.holdout, made, seed=seed, num_replicates=num_replicates),
         "table": _fidelity(split.train, split.holdout, made, seed=seed),
     }
+    # Whoever gets the records can have the encoder too: every attack is also made by somebody who does.
+    made = replace(made, codes=codec.encode(made.images()).astype(float))
+    tables = (table, split.table(codec, "holdout"))
+    real = [
+        replace(side, codes=rows[names].to_numpy(float))
+        for side, rows in zip((split.train, split.holdout), tables, strict=True)
+    ]
     attacked = made.limited(ATTACKED, seed=seed)
     texture = [split.embeddings["texture"](part).double() for part in attacked.images().split(BATCH)]
     attacked = replace(attacked, spaces={"texture": torch.cat(texture).numpy()})
-    sides = (split.train, split.holdout, attacked)
-    # Whoever gets the records can have the encoder too: every attack is also made by somebody who does.
-    tables = (table, split.table(codec, "holdout"))
-    real = [replace(side, codes=rows[names].to_numpy(float)) for side, rows in zip(sides[:2], tables, strict=True)]
-    made = replace(made, codes=codec.encode(made.images()).astype(float))
-    armed = replace(attacked, codes=made.limited(ATTACKED, seed=seed).codes)
+    sides = (*real, attacked)
     found = [
         *nearness_metrics(*sides, seed=seed),
         *copy_metrics(*sides, seed=seed).metrics,
-        *membership_findings(*real, armed, seed=seed).metrics,
+        *membership_findings(*sides, seed=seed).metrics,
     ]
     privacy = _chosen(found, _privacy_key) | moment_attacks(*real, made)
     clock("judge")
@@ -283,8 +285,8 @@ def _privacy_key(record: MetricRecord) -> str | None:
     seen = record.dimensions
     if record.name == "membership_auroc" and seen["attack"] == "strongest":
         return f"membership {seen['view']}" if seen["stratum"] == "all" else f"{seen['stratum']} {seen['view']}"
-    if record.name == "membership_auroc" and seen["attack"] == "classifier" and seen["stratum"] == "all":
-        return f"membership {seen['view']}, classifier"
+    if record.name == "membership_auroc":
+        return f"membership {seen['view']}, classifier" if seen["attack"] == "classifier" else None
     if record.name == "exact_rows_share":
         return "exact rows" if "label" not in seen else f"exact rows, {seen['label']}"
     if record.name == "copies_share":

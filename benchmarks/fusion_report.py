@@ -231,7 +231,7 @@ def _elsewhere(results: dict[str, Any], cohort: str) -> list[str]:
     columns = {
         "fits": _count,
         **{f"membership, {view}": attack(view) for view in VIEWS},
-        **{name: PRIVACY[name] for name in (f"membership, {attack}" for attack in MOMENTS)},
+        **{f"membership, {attack}": PRIVACY[f"membership, {attack}"] for attack in MOMENTS},
         **{name: PRIVACY[name] for name in ("exact rows", "rows of one patient", "copies", "column shapes")},
     }
     title = f"{cohort}, alphaGAN decoder: privacy where the encoder saw no image of the source"

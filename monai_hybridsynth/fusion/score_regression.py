@@ -82,12 +82,12 @@ def regress_on_scores(
     prior = prior / max(float(np.sqrt((prior**2).sum() / max(len(prior), 1))), 1e-12)
     rows = _Rows(scores @ prior, weights, np.unique(patients.astype(str), return_inverse=True)[1])
     shared = np.eye(expected.shape[1]) if shared is None else shared
-    unit, first = np.abs(shared).argmax(axis=1), np.abs(shared).argmax(axis=0)
+    member = np.abs(shared)
     share = known * weights[:, None] / np.maximum(weights @ known, 1e-12)
     variance = np.maximum((share * (expected - (share * expected).sum(axis=0)) ** 2).sum(axis=0), SMALLEST_VARIANCE)
-    common, _ = rows.slopes(expected @ shared, known[:, first])
-    slopes = common / (variance @ np.abs(shared)) @ shared.T
-    labels = np.flatnonzero(np.bincount(unit)[unit] > 1)
+    common, _ = rows.slopes(expected @ shared, known @ member > 0)
+    slopes = common / (variance @ member) @ shared.T
+    labels = np.flatnonzero(member @ member.sum(axis=0) > 1)
     if len(labels):
         left = expected[:, labels] - variance[labels] * (rows.inputs @ slopes[:, labels])
         own, probability = rows.slopes(left, known[:, labels])

@@ -10,12 +10,11 @@ from monai_hybridsynth.fusion import score_regression
 from monai_hybridsynth.fusion.score_regression import expected_values, regress_on_scores
 
 
-def regress(expected, scores, *, known=None):
+def regress(expected, scores, *, known=None, shared=None):
     rows = len(expected)
     known = np.ones(expected.shape, dtype=bool) if known is None else known
-    return regress_on_scores(
-        expected, known, scores, np.eye(scores.shape[1]), weights=np.ones(rows), patients=np.arange(rows)
-    )[0]
+    even = {"weights": np.ones(rows), "patients": np.arange(rows)}
+    return regress_on_scores(expected, known, scores, np.eye(scores.shape[1]), **even, shared=shared)[0]
 
 
 def draw(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -183,7 +182,7 @@ def test_slopes_are_expected_where_the_prior_has_them():
 
 
 def labels(rows: int, *, own: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and expected values of six labels that show alike, of "none", and of a last that shows otherwise.
+    """Return expected values and scores of six labels that show alike, of "none", and of a last that shows otherwise.
 
     Two score directions: all labels depend on the first, the last one by ``own`` on the second.
     """
@@ -193,34 +192,28 @@ def labels(rows: int, *, own: float, seed: int) -> tuple[np.ndarray, np.ndarray]
     z[:, 6] = -z[:, :6].mean(axis=1) + 0.3 * rng.standard_normal(rows)
     z[:, 7] = own * scores[:, 1] + np.sqrt(1 - own**2) * rng.standard_normal(rows)
     cut = np.quantile(z, 0.9, axis=0)
-    return scores, expected_values(np.where(z > cut, cut, -np.inf), np.where(z > cut, np.inf, cut))
+    return expected_values(np.where(z > cut, cut, -np.inf), np.where(z > cut, np.inf, cut)), scores
 
 
 SHARED = np.array([1.0, 1, 1, 1, 1, 1, -1, 1])[:, None]
 
 
-def shared_slopes(scores: np.ndarray, expected: np.ndarray, shared: np.ndarray | None) -> np.ndarray:
-    rows = len(expected)
-    known, even = np.ones(expected.shape, dtype=bool), {"weights": np.ones(rows), "patients": np.arange(rows)}
-    return regress_on_scores(expected, known, scores, np.eye(scores.shape[1]), **even, shared=shared)[0]
-
-
 def test_what_labels_have_in_common_is_learned_from_all():
     aligned = {}
     for name, shared in (("shared", SHARED), ("apart", None)):
-        found = [shared_slopes(*labels(240, own=0.0, seed=seed), shared)[:, :6] for seed in range(4)]
+        found = [regress(*labels(240, own=0.0, seed=seed), shared=shared)[:, :6] for seed in range(4)]
         aligned[name] = np.mean([slopes[0] / np.linalg.norm(slopes, axis=0) for slopes in found])
     assert aligned["shared"] > 0.85
     assert aligned["shared"] > aligned["apart"] + 0.15
 
 
 def test_a_label_that_stands_alone_shows_the_opposite():
-    slopes = shared_slopes(*labels(240, own=0.0, seed=0), SHARED)
+    slopes = regress(*labels(240, own=0.0, seed=0), shared=SHARED)
     assert slopes[0, 6] < -0.2 < 0.2 < slopes[0, :6].min()
 
 
 def test_a_label_keeps_what_it_shows_by_itself():
-    slopes = shared_slopes(*labels(1200, own=0.7, seed=0), SHARED)
+    slopes = regress(*labels(1200, own=0.7, seed=0), shared=SHARED)
     assert slopes[1, 7] == pytest.approx(0.7, abs=0.15)
     assert abs(slopes[0, 7]) < 0.2
 
@@ -228,9 +221,9 @@ def test_a_label_keeps_what_it_shows_by_itself():
 def test_fewer_directions_are_learned_from_labels_that_show_nothing():
     lengths = {"shared": 0.0, "apart": 0.0}
     for seed in range(4):
-        scores, expected = np.random.default_rng(seed).standard_normal((300, 60)), labels(300, own=0.0, seed=9)[1]
+        scores, expected = np.random.default_rng(seed).standard_normal((300, 60)), labels(300, own=0.0, seed=9)[0]
         for name, shared in (("shared", SHARED), ("apart", None)):
-            lengths[name] += (shared_slopes(scores, expected, shared) ** 2).sum()
+            lengths[name] += (regress(expected, scores, shared=shared) ** 2).sum()
     assert lengths["shared"] < 0.7 * lengths["apart"]
 
 
@@ -244,13 +237,13 @@ def test_the_price_of_sharing_fades_with_patients():
         z[:, 0] = 0.8 * scores[:, 0] + 0.6 * z[:, 0]
         cut = np.array([np.quantile(z[:, 0], 0.6), *np.quantile(z[:, 1:], 0.97, axis=0)])
         expected = expected_values(np.where(z > cut, cut, -np.inf), np.where(z > cut, np.inf, cut))
-        slopes.append(shared_slopes(scores, expected, np.ones((8, 1)))[0])
+        slopes.append(regress(expected, scores, shared=np.ones((8, 1)))[0])
     assert slopes[1][0] == pytest.approx(0.8, abs=0.06)
     assert 0 < slopes[1][1:].mean() < slopes[0][1:].mean() < 0.25
 
 
 def test_labels_in_rows_that_do_not_know_them_do_not_count():
-    scores, expected = labels(300, own=0.5, seed=0)
+    expected, scores = labels(300, own=0.5, seed=0)
     known = np.repeat(np.random.default_rng(1).random((300, 1)) < 0.7, 8, axis=1)
     even = {"weights": np.random.default_rng(2).random(300) + 0.5, "patients": np.arange(300) // 2, "shared": SHARED}
     one, two = (
@@ -264,7 +257,7 @@ def test_labels_in_rows_that_do_not_know_them_do_not_count():
 
 
 def test_a_row_counts_as_often_as_its_weight():
-    scores, expected = labels(200, own=0.5, seed=0)
+    expected, scores = labels(200, own=0.5, seed=0)
     once = {"weights": np.ones(200), "patients": np.arange(200) // 2}
     twice = {"weights": np.full(400, 0.5), "patients": np.tile(once["patients"], 2)}
     one = regress_on_scores(expected, np.ones((200, 8), dtype=bool), scores, np.eye(40), shared=SHARED, **once)
